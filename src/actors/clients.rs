@@ -22,13 +22,13 @@ pub(super) struct Consumer;
 pub(super) struct ConsumerArgs {
     pub(super) context: Context,
     pub(super) owner: Owner,
-    pub(super) place: Place,
+    pub(super) client: ConsumerClient,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) supervisor: ActorRef<SupervisorMsg>,
 }
 
 /// Where a consumer reads, and which client it uses.
-pub(super) enum Place {
+pub(super) enum ConsumerClient {
     /// A fixed partition, with a client of its own.
     Own { partition: PartitionId, start: Start },
     /// A fixed partition, with the client that all consumers share.
@@ -58,18 +58,18 @@ impl Actor for Consumer {
         myself: ActorRef<ConsumerMsg>,
         args: ConsumerArgs,
     ) -> Result<ConsumerState, ActorProcessingErr> {
-        let ConsumerArgs { context, owner, place, heartbeat, supervisor } = args;
+        let ConsumerArgs { context, owner, client, heartbeat, supervisor } = args;
         let reports = reports_to(&context, &myself, &supervisor, owner);
         let channel = ReportChannel::new(reports, heartbeat);
-        let lease = match place {
-            Place::Own { partition, start } => {
+        let lease = match client {
+            ConsumerClient::Own { partition, start } => {
                 start_own_host(&context, partition, owner, start, &channel)?
             }
-            Place::Shared { partition, start, host } => host
+            ConsumerClient::Shared { partition, start, host } => host
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .attach(partition, owner, start, &channel)?,
-            Place::Member => start_group_host(&context, owner, &channel)?,
+            ConsumerClient::Member => start_group_host(&context, owner, &channel)?,
         };
         Ok(ConsumerState { lease, owner, context, supervisor })
     }

@@ -20,7 +20,7 @@ use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::native::member_protocol::MemberSettings;
 use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
 use crate::broker::sim::{KernelHandle, TraceWriter};
-use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, Places, TopicSize, Watermarks};
+use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, InstanceIds, TopicSize, Watermarks};
 use crate::fault::ClusterFault;
 use crate::logic::HandlerError;
 use crate::measure::Measurements;
@@ -37,7 +37,7 @@ pub struct SimRuntime {
     plan: Arc<Plan>,
     settings: SimPlan,
     /// The instance ids of static members, if only one client at a time may hold each.
-    places: Option<Places>,
+    instance_ids: Option<InstanceIds>,
 }
 
 impl SimRuntime {
@@ -48,8 +48,8 @@ impl SimRuntime {
         plan: Arc<Plan>,
         settings: SimPlan,
     ) -> SimRuntime {
-        let places = Places::of(plan.group());
-        SimRuntime { kernel, clock, plan, settings, places }
+        let instance_ids = InstanceIds::of(plan.group());
+        SimRuntime { kernel, clock, plan, settings, instance_ids }
     }
 
     /// The time limits and backoffs of the native client.
@@ -110,14 +110,14 @@ impl Runtime for SimRuntime {
         let client = consumer_client(self.consumer(&start.context, &start.spec), &start);
         let member = start.spec.group.as_ref().map(|group| group.consumer);
         let name = start.spec.name.clone();
-        let claim = |places: &Places, group: &GroupSpec| {
+        let claim = |ids: &InstanceIds, group: &GroupSpec| {
             let limit = self.plan.watch.close;
-            places.claim(group.consumer, group.incarnation, self.clock, limit)
+            ids.claim(group.consumer, group.incarnation, self.clock, limit)
         };
-        let place = self.places.as_ref().zip(start.spec.group.as_ref());
-        let place = place.map(|(places, group)| claim(places, group));
+        let held = self.instance_ids.as_ref().zip(start.spec.group.as_ref());
+        let held = held.map(|(ids, group)| claim(ids, group));
         let host = ConsumerHost::new(start);
-        let process = SimulatedConsumer::new(host, client, name, member).with_place(place);
+        let process = SimulatedConsumer::new(host, client, name, member).with_claim(held);
         let client = self.kernel.host(Box::new(process), self.settings.client.start);
         let kernel = self.kernel.clone();
         Ok(Arc::new(move || kernel.wake(client)))

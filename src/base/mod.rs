@@ -31,7 +31,7 @@ pub use record::{
 };
 pub use record_view::{Headers, OwnedRecord, RecordView, STAMP_HEADER, put_header, put_varint};
 pub use share::{SHARES_MAX, Share};
-pub use table::Table;
+pub use table::GrowingTable;
 pub use units::{
     ConsumerId, Incarnation, Offset, PARTITIONS_MAX, PartitionId, PoolId, ProducerId, RunId,
 };

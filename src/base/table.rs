@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// Values by number, from 0 on. Values are never moved or removed, and readers never wait. The capacity is fixed, and
 /// memory is allocated for `CHUNK` values at a time.
 #[derive(Debug)]
-pub struct Table<T> {
+pub struct GrowingTable<T> {
     chunks: Box<[OnceLock<Chunk<T>>]>,
     capacity: usize,
     len: AtomicUsize,
@@ -20,13 +20,14 @@ type Chunk<T> = Box<[OnceLock<Box<T>>]>;
 /// Number of values for which memory is allocated at once.
 const CHUNK: usize = 64;
 
-impl<T> Table<T> {
+impl<T> GrowingTable<T> {
     /// A table of `values` with this capacity, or with that of `values` if they are more.
-    pub fn new(values: impl IntoIterator<Item = T>, capacity: usize) -> Table<T> {
+    pub fn new(values: impl IntoIterator<Item = T>, capacity: usize) -> GrowingTable<T> {
         let values: Vec<T> = values.into_iter().collect();
         let capacity = capacity.max(values.len());
         let chunks = (0..capacity.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect();
-        let table = Table { chunks, capacity, len: AtomicUsize::new(0), writing: Mutex::new(()) };
+        let table =
+            GrowingTable { chunks, capacity, len: AtomicUsize::new(0), writing: Mutex::new(()) };
         values.into_iter().for_each(|value| _ = table.push(value));
         table
     }
@@ -82,7 +83,7 @@ impl<T> Table<T> {
 /// The values that a table had when the iterator was created.
 #[derive(Debug)]
 pub struct Iter<'a, T> {
-    table: &'a Table<T>,
+    table: &'a GrowingTable<T>,
     left: Range<usize>,
 }
 
@@ -94,7 +95,7 @@ impl<'a, T> Iterator for Iter<'a, T> {
     }
 }
 
-impl<'a, T> IntoIterator for &'a Table<T> {
+impl<'a, T> IntoIterator for &'a GrowingTable<T> {
     type Item = &'a T;
     type IntoIter = Iter<'a, T>;
 
@@ -103,7 +104,7 @@ impl<'a, T> IntoIterator for &'a Table<T> {
     }
 }
 
-impl<T> Index<usize> for Table<T> {
+impl<T> Index<usize> for GrowingTable<T> {
     type Output = T;
 
     #[inline]
@@ -118,20 +119,20 @@ mod tests {
 
     #[test]
     fn what_is_in_it_stays_where_it_is_while_it_grows() {
-        let table = Table::new([10, 11], 4);
+        let table = GrowingTable::new([10, 11], 4);
         let first = &table[0];
         assert!(table.push(12) && table.push(13));
         assert_eq!((*first, table.len()), (10, 4));
         assert_eq!(table.iter().copied().collect::<Vec<_>>(), [10, 11, 12, 13]);
         assert!(!table.push(14), "there is no more room");
         assert_eq!(table.get(4), None);
-        let reached: Table<u8> = Table::new([7], 9);
+        let reached: GrowingTable<u8> = GrowingTable::new([7], 9);
         assert_eq!((*reached.reach(5), reached.len(), reached[0]), (0, 6, 7));
     }
 
     #[test]
     fn many_may_append_at_once_and_nothing_is_overwritten() {
-        let table = Table::new([], 1000);
+        let table = GrowingTable::new([], 1000);
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let table = &table;

@@ -19,7 +19,7 @@ mod library;
 mod listener;
 pub mod model;
 pub mod native;
-mod places;
+mod instance_ids;
 mod port;
 mod positions;
 pub mod protocol;
@@ -39,8 +39,8 @@ mod wire;
 pub use wire::decode;
 
 pub use embedded::{Embedded, EmbeddedControl};
+pub(crate) use instance_ids::{InstanceIdClaim, InstanceIds};
 pub use library::{ClientLibrary, ClusterPlace, RefusedValue};
-pub(crate) use places::{Place, Places};
 pub use port::{
     Answers, BrokerError, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerLoop,
     ConsumerPort, ConsumerSpec, EndOffsets, ErrorClass, Flow, GroupSpec, ProducerPort, SendError,

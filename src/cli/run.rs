@@ -18,7 +18,7 @@ use crate::broker::needs_consent;
 use crate::broker::settings::ClientFile;
 use crate::error::{Error, Exit};
 use crate::logic::Handlers;
-use crate::measure::{Event, Interval, Live, PartFile};
+use crate::measure::{Event, Interval, IntervalTotals, PartFile};
 use crate::plan::Plan;
 use crate::report::{
     LatestSnapshot, ProgressView, ResultDirectory, RunFollower, write_host, write_part,
@@ -289,7 +289,7 @@ impl Observer for Watching {
         self.follower.iter_mut().for_each(|follower| follower.interval(interval));
     }
 
-    fn second(&mut self, live: &Live<'_>, elapsed: Duration) {
+    fn second(&mut self, live: &IntervalTotals<'_>, elapsed: Duration) {
         lock(&self.directory).flush();
         self.follower.iter_mut().for_each(|follower| follower.second(live, elapsed));
         self.progress.second(live, elapsed);

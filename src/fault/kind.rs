@@ -7,12 +7,12 @@ use std::time::Duration;
 use toml::{Table, Value as Toml};
 
 use super::effect::{BrokerChange, ConsumerFault, FaultEffect, PartitionFault};
-use super::targets::{Aim, ConsumerAim, PartitionAim, Pick, There};
+use super::targets::{Aim, ConsumerAim, PartitionAim, Pick, TargetCounts};
 use crate::base::{BrokerKind, Random};
 use crate::reader::section::section;
 use crate::reader::tree::Entry;
 use crate::reader::{
-    At, Diagnostic, Fallback, Field, Findings, Origin, Place, Section, Value, codes,
+    At, Diagnostic, Fallback, Field, Findings, Origin, Section, Value, ValueContext, codes,
 };
 
 /// A kind of fault.
@@ -94,7 +94,7 @@ pub struct FaultFacts<'a> {
     /// The kind of cluster.
     pub broker: BrokerKind,
     /// The number of possible targets of each kind.
-    pub there: There,
+    pub there: TargetCounts,
     /// Number of the topic's partitions after all faults before this one.
     pub partitions_by_then: u32,
     /// True if consumers are members of a group.
@@ -283,8 +283,12 @@ pub struct KindInfo {
     pub without_for: &'static str,
     /// The draws of `explore`.
     pub draws: &'static [FaultDraw],
-    pub(super) read:
-        fn(&'static KindInfo, &Entry, Place<'_>, &mut Vec<Diagnostic>) -> Option<WrittenKind>,
+    pub(super) read: fn(
+        &'static KindInfo,
+        &Entry,
+        ValueContext<'_>,
+        &mut Vec<Diagnostic>,
+    ) -> Option<WrittenKind>,
 }
 
 impl KindInfo {
@@ -320,7 +324,7 @@ impl KindInfo {
 fn read<K: FaultKind>(
     info: &'static KindInfo,
     entry: &Entry,
-    place: Place<'_>,
+    place: ValueContext<'_>,
     out: &mut Vec<Diagnostic>,
 ) -> Option<WrittenKind> {
     let keys = At::<K::Keys>::read(entry, place, out)?;

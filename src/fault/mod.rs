@@ -20,7 +20,9 @@ pub use kind::{
     Ending, FaultDraw, FaultFacts, FaultKind, FaultSchedule, Hits, KindInfo, KindPlan, Lasts,
     Planned, WrittenKind,
 };
-pub use targets::{Aim, BrokerAim, ConsumerAim, PartitionAim, Pick, RandomPick, Targets, There};
+pub use targets::{
+    Aim, BrokerAim, ConsumerAim, PartitionAim, Pick, RandomPick, TargetCounts, Targets,
+};
 pub use written::Fault;
 
 /// All kinds of faults, in the order of the reference.

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::base::{ConsumerId, PartitionId, PoolId, Random};
 use crate::reader::section::section;
 use crate::reader::tree::{Kind, Node};
-use crate::reader::value::{Place, Value, wrong_type};
+use crate::reader::value::{Value, ValueContext, wrong_type};
 use crate::reader::{At, Diagnostic, Findings, GivenKey, Origin, codes};
 
 section! {
@@ -43,7 +43,7 @@ impl Value for Pick {
         ]})
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Pick> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Pick> {
         match &node.kind {
             Kind::Integer(_) => {
                 u64::read(node, place, out).map(|one| Pick::These(vec![(one, node.origin)]))
@@ -104,7 +104,7 @@ section! {
 
 /// The number of possible targets of each kind.
 #[derive(Clone, Copy, Debug)]
-pub struct There {
+pub struct TargetCounts {
     /// Consumers or group members.
     pub consumers: u32,
     /// Partitions.
@@ -134,7 +134,7 @@ pub enum Aim {
 
 impl Aim {
     /// The noun of the targets, the selection, the lowest number, and the count; `None` for targets without numbers.
-    fn parts(&self, there: &There) -> Option<(&'static str, &Pick, u32, u32)> {
+    fn parts(&self, there: &TargetCounts) -> Option<(&'static str, &Pick, u32, u32)> {
         Some(match self {
             Aim::Consumers(pick) => ("consumer", pick, 0, there.consumers),
             Aim::Partitions(pick) => ("partition", pick, 0, there.partitions),
@@ -146,7 +146,13 @@ impl Aim {
 
     /// Checks that the selected targets exist, for a fault of this `kind` with this `verb`. Returns false and adds
     /// diagnostics to `found` otherwise.
-    pub fn check(&self, kind: &str, verb: &str, there: &There, found: &mut Findings) -> bool {
+    pub fn check(
+        &self,
+        kind: &str,
+        verb: &str,
+        there: &TargetCounts,
+        found: &mut Findings,
+    ) -> bool {
         let Some((noun, pick, lowest, count)) = self.parts(there) else {
             return true;
         };
@@ -180,7 +186,7 @@ impl Aim {
     }
 
     /// The number of targets of each repetition.
-    pub fn count(&self, there: &There) -> u64 {
+    pub fn count(&self, there: &TargetCounts) -> u64 {
         match (self.parts(there), self) {
             (Some((_, pick, _, count)), _) => match pick {
                 Pick::All => count.into(),
@@ -193,7 +199,7 @@ impl Aim {
     }
 
     /// The targets of one repetition, in ascending order.
-    pub fn draw(&self, there: &There, random: &mut Random) -> Targets {
+    pub fn draw(&self, there: &TargetCounts, random: &mut Random) -> Targets {
         let Some((_, pick, lowest, count)) = self.parts(there) else {
             return Targets::Cluster;
         };

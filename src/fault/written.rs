@@ -3,7 +3,7 @@
 use super::KINDS;
 use super::kind::{FaultSchedule, WrittenKind};
 use crate::reader::tree::Entry;
-use crate::reader::{Diagnostic, Field, Place, Section};
+use crate::reader::{Diagnostic, Field, Section, ValueContext};
 
 /// A fault that is injected at a given time. A fault has exactly one kind.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ const ALL_FIELDS: [Field; KEYS] = {
 impl Section for Fault {
     const FIELDS: &'static [Field] = &ALL_FIELDS;
 
-    fn set(&mut self, entry: &Entry, place: Place<'_>, out: &mut Vec<Diagnostic>) {
+    fn set(&mut self, entry: &Entry, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) {
         match KINDS.iter().find(|info| info.name() == entry.key) {
             Some(info) => self.kinds.extend((info.read)(info, entry, place, out)),
             None => self.schedule.set(entry, place, out),

@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::CallRules;
-use crate::base::{ConsumerId, Offset, PARTITIONS_MAX, PartitionId, PoolId, Seed, Table, Time};
+use crate::base::{
+    ConsumerId, GrowingTable, Offset, PARTITIONS_MAX, PartitionId, PoolId, Seed, Time,
+};
 
 /// The effect of a fault on one record: the host does this instead of processing it, or besides.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,9 +34,9 @@ pub struct ActiveFaults {
     armed: AtomicUsize,
     /// Set at the end of the run: a thread that an injected fault blocks then continues.
     over: AtomicBool,
-    consumers: Table<Mutex<ConsumerFaults>>,
+    consumers: GrowingTable<Mutex<ConsumerFaults>>,
     /// Index: the partition's id.
-    poison: Table<Mutex<Option<Poison>>>,
+    poison: GrowingTable<Mutex<Option<Poison>>>,
     /// Index: the pool's id. End of its pause, in nanoseconds of the run's time.
     pauses: Vec<AtomicI64>,
     calls: CallRules,
@@ -110,8 +112,11 @@ impl ActiveFaults {
             armed: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             // A topic that grows gets more of both, and a group may get more members.
-            consumers: Table::new((0..consumers).map(|_| Mutex::default()), 2 * PARTITIONS_MAX),
-            poison: Table::new((0..partitions).map(|_| Mutex::default()), PARTITIONS_MAX),
+            consumers: GrowingTable::new(
+                (0..consumers).map(|_| Mutex::default()),
+                2 * PARTITIONS_MAX,
+            ),
+            poison: GrowingTable::new((0..partitions).map(|_| Mutex::default()), PARTITIONS_MAX),
             pauses: (0..pools).map(|_| AtomicI64::new(i64::MIN)).collect(),
             calls: CallRules::new(seed.child("calls", 0)),
         }

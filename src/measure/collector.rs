@@ -15,7 +15,7 @@ const SHORTEST_S: f64 = 0.5;
 
 /// One partition's interval, as it goes to the result directory.
 #[derive(Debug)]
-pub struct Window<'a> {
+pub struct PartitionInterval<'a> {
     /// Start of the interval.
     pub from: Time,
     /// End of the interval.
@@ -42,7 +42,7 @@ pub struct Window<'a> {
 
 /// One pool's interval, as it goes to the result directory.
 #[derive(Debug)]
-pub struct PoolWindow<'a> {
+pub struct PoolInterval<'a> {
     /// Start of the interval.
     pub from: Time,
     /// End of the interval.
@@ -57,14 +57,14 @@ pub struct PoolWindow<'a> {
 #[derive(Debug)]
 pub enum Interval<'a> {
     /// A partition's.
-    Partition(Window<'a>),
+    Partition(PartitionInterval<'a>),
     /// A pool's.
-    Pool(PoolWindow<'a>),
+    Pool(PoolInterval<'a>),
 }
 
 /// The figures of the last interval that the live view shows.
 #[derive(Clone, Debug)]
-pub struct Live<'a> {
+pub struct IntervalTotals<'a> {
     /// Length of the interval, in seconds.
     pub seconds: f64,
     /// Records processed in the interval.
@@ -140,7 +140,7 @@ impl Collector {
         measurements: &Measurements,
         now: Time,
         mut store: impl FnMut(&Interval<'_>),
-    ) -> Live<'_> {
+    ) -> IntervalTotals<'_> {
         let from = std::mem::replace(&mut self.last, now);
         let seconds = now.since_ns(from) as f64 / 1e9;
         let stages = measurements.stages.state().bounds;
@@ -165,7 +165,7 @@ impl Collector {
             let sends = sends.get(id).copied().unwrap_or_default();
             let to = now;
             let (lag, is_lag_known) = (lag.last, lag.asked.is_some());
-            store(&Interval::Partition(Window {
+            store(&Interval::Partition(PartitionInterval {
                 from,
                 to,
                 partition,
@@ -195,7 +195,7 @@ impl Collector {
         }
         self.cost.sample();
         self.delivered_total += delivered;
-        Live {
+        IntervalTotals {
             seconds,
             delivered,
             delivered_total: self.delivered_total,
@@ -223,7 +223,7 @@ impl Collector {
                 pool.pool()
             };
             let times = &self.spare_times;
-            store(&Interval::Pool(PoolWindow { from, to, pool: id, times }));
+            store(&Interval::Pool(PoolInterval { from, to, pool: id, times }));
             self.sends.merge(times);
         }
         sends

@@ -11,7 +11,7 @@ use super::{
     BacklogReading, CellState, FaultWindows, Journal, LaneShape, LeaderLog, PartitionBrokers,
     PartitionCell, PoolCell, StageBounds, StageWatch, balance,
 };
-use crate::base::{Offset, PARTITIONS_MAX, PartitionId, PoolId, Share, Table, Time};
+use crate::base::{GrowingTable, Offset, PARTITIONS_MAX, PartitionId, PoolId, Share, Time};
 use crate::summary::{Leadership, Ledger};
 
 /// The cells of all partitions and pools, the journal, and the faults' times.
@@ -20,13 +20,13 @@ pub struct Measurements {
     /// The numbering of lanes, until the topic grows.
     pub shape: LaneShape,
     /// One for each partition, by id. The topic may get more of them.
-    pub cells: Table<PartitionCell>,
+    pub cells: GrowingTable<PartitionCell>,
     /// One for each pool, by id.
     pub pools: Vec<PoolCell>,
     /// Next offset to process of every partition, by id. It can be read without waiting for a cell.
-    pub progress: Table<AtomicI64>,
+    pub progress: GrowingTable<AtomicI64>,
     /// First offset to read of every partition, by id.
-    pub starts: Table<Offset>,
+    pub starts: GrowingTable<Offset>,
     /// Records that a client handed to a consumer and that are not of its partition.
     pub strays: AtomicU64,
     /// Time of the last error that a client reported, in the run's time; 0 if there was none.
@@ -86,10 +86,13 @@ impl Measurements {
         };
         Measurements {
             shape,
-            cells: Table::new(starts.iter().enumerate().map(cell), PARTITIONS_MAX),
+            cells: GrowingTable::new(starts.iter().enumerate().map(cell), PARTITIONS_MAX),
             pools: (0..shape.pools).map(|id| PoolCell::new(PoolId(id), shape)).collect(),
-            progress: Table::new(starts.iter().map(|at| AtomicI64::new(at.0)), PARTITIONS_MAX),
-            starts: Table::new(starts.iter().copied(), PARTITIONS_MAX),
+            progress: GrowingTable::new(
+                starts.iter().map(|at| AtomicI64::new(at.0)),
+                PARTITIONS_MAX,
+            ),
+            starts: GrowingTable::new(starts.iter().copied(), PARTITIONS_MAX),
             strays: AtomicU64::new(0),
             trouble: AtomicI64::new(0),
             journal: Journal::default(),

@@ -35,7 +35,9 @@ mod wrong_report;
 pub use assemble::{Ended, RunFacts, assemble};
 pub use backlog::BacklogReading;
 pub use cell::{Applied, CellState, Owner, Ownership, PartitionCell, ResumePoint, Start};
-pub use collector::{Collector, Interval, Live, PartitionTotals, PoolWindow, Window};
+pub use collector::{
+    Collector, Interval, IntervalTotals, PartitionInterval, PartitionTotals, PoolInterval,
+};
 pub use cost::CostMeter;
 pub use cost::CpuLimit;
 pub use event::{Event, Journal, outages};

@@ -82,7 +82,7 @@ impl GroupPlan {
 
     /// True if a member's instance id can only be used again after its holder has left: static members of the consumer
     /// protocol (KIP-848). In the classic protocol a new member fences the holder.
-    pub fn has_exclusive_places(&self) -> bool {
+    pub fn has_exclusive_instance_ids(&self) -> bool {
         self.identity == Identity::Static && matches!(self.protocol, GroupProtocol::Consumer { .. })
     }
 

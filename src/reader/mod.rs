@@ -16,7 +16,7 @@ pub(crate) use findings::key;
 pub use findings::{Findings, GivenKey};
 pub use section::Section;
 pub use suggest::closest;
-pub use value::{At, Bytes, Fallback, Field, Place, Rate, Value};
+pub use value::{At, Bytes, Fallback, Field, Rate, Value, ValueContext};
 
 /// The reader stops after this number of errors. A file with more is probably not a scenario.
 pub const MISTAKES_MAX: usize = 1_000;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::suggest;
 use super::tree::{Entry, Kind, Node, Table};
-use super::value::{Fallback, Field, Place, Value, wrong_type};
+use super::value::{Fallback, Field, Value, ValueContext, wrong_type};
 use super::{Diagnostic, MISTAKES_MAX, Origin, codes};
 
 /// A table with known keys.
@@ -12,7 +12,7 @@ pub trait Section: Default {
     /// The keys of the table.
     const FIELDS: &'static [Field];
     /// Reads the value of one key.
-    fn set(&mut self, entry: &Entry, place: Place<'_>, out: &mut Vec<Diagnostic>);
+    fn set(&mut self, entry: &Entry, place: ValueContext<'_>, out: &mut Vec<Diagnostic>);
 }
 
 impl<S: Section> Value for S {
@@ -29,7 +29,7 @@ impl<S: Section> Value for S {
         S::FIELDS
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<S> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<S> {
         let Kind::Table(table) = &node.kind else {
             out.push(wrong_type::<S>(node, place));
             return None;
@@ -44,7 +44,7 @@ impl<S: Section> Value for S {
             let path = format!("{}.{}", place.path, entry.key);
             match S::FIELDS.iter().find(|field| field.key == entry.key) {
                 Some(field) => {
-                    let place = Place { path: &path, example: &field.line(), ..place };
+                    let place = ValueContext { path: &path, example: &field.line(), ..place };
                     section.set(entry, place, out);
                 }
                 None => out.push(unknown_key(entry, place, S::FIELDS)),
@@ -111,7 +111,7 @@ fn renamed(
     Some(Entry { key: key.to_owned(), ..entry.clone() })
 }
 
-fn unknown_key(entry: &Entry, place: Place<'_>, fields: &[Field]) -> Diagnostic {
+fn unknown_key(entry: &Entry, place: ValueContext<'_>, fields: &[Field]) -> Diagnostic {
     let known: Vec<&str> = fields.iter().map(|field| field.key).collect();
     let near = suggest::closest(&entry.key, known.iter().copied());
     let remedy = match (near, (place.home)(&entry.key)) {
@@ -174,7 +174,7 @@ macro_rules! section {
             fn set(
                 &mut self,
                 entry: &$crate::reader::tree::Entry,
-                place: $crate::reader::value::Place<'_>,
+                place: $crate::reader::value::ValueContext<'_>,
                 out: &mut Vec<$crate::reader::Diagnostic>,
             ) {
                 match entry.key.as_str() {

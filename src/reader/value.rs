@@ -88,7 +88,7 @@ pub struct At<T> {
 
 /// The context in which a value is read, for messages.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct ValueContext<'a> {
     /// The path from the root, such as `run.warmup`.
     pub path: &'a str,
     /// A valid line, such as `warmup = "5s"`.
@@ -108,12 +108,16 @@ pub trait Value: Sized {
         &[]
     }
     /// Reads a value. Adds a diagnostic to `out` and returns `None` if it is not valid.
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Self>;
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Self>;
 }
 
 impl<T: Value> At<T> {
     /// Reads the value of `entry`.
-    pub fn read(entry: &Entry, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<At<T>> {
+    pub fn read(
+        entry: &Entry,
+        place: ValueContext<'_>,
+        out: &mut Vec<Diagnostic>,
+    ) -> Option<At<T>> {
         T::read(&entry.node, place, out).map(|value| At {
             value,
             origin: entry.node.origin,
@@ -136,13 +140,18 @@ pub enum Rate {
 }
 
 /// The diagnostic for a `node` whose type is not that of `T`.
-pub fn wrong_type<T: Value>(node: &Node, place: Place<'_>) -> Diagnostic {
+pub fn wrong_type<T: Value>(node: &Node, place: ValueContext<'_>) -> Diagnostic {
     let message = format!("`{}` must be {}, found {}", place.path, T::wanted(), node.kind.name());
     Diagnostic::error(codes::WRONG_TYPE, node.origin, message)
         .remedy(format!("for example `{}`", place.example))
 }
 
-fn wrong_unit(node: &Node, place: Place<'_>, what: Quantity, error: &UnitError) -> Diagnostic {
+fn wrong_unit(
+    node: &Node,
+    place: ValueContext<'_>,
+    what: Quantity,
+    error: &UnitError,
+) -> Diagnostic {
     let message = format!("`{}` is not {}: {error}", place.path, what.name());
     Diagnostic::error(codes::WRONG_UNIT, node.origin, message).remedy(format!(
         "units are {}; for example `{}`",
@@ -154,7 +163,7 @@ fn wrong_unit(node: &Node, place: Place<'_>, what: Quantity, error: &UnitError) 
 /// Reads a text that is a number with a unit.
 fn quantity<T: Value>(
     node: &Node,
-    place: Place<'_>,
+    place: ValueContext<'_>,
     out: &mut Vec<Diagnostic>,
     what: Quantity,
     parse: impl Fn(&str) -> Result<T, UnitError>,
@@ -173,7 +182,7 @@ impl Value for String {
     fn schema() -> Json {
         json!({"type": "string"})
     }
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<String> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<String> {
         match &node.kind {
             Kind::Text(text) => Some(text.clone()),
             _ => {
@@ -191,7 +200,7 @@ impl Value for bool {
     fn schema() -> Json {
         json!({"type": "boolean"})
     }
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<bool> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<bool> {
         match node.kind {
             Kind::Flag(flag) => Some(flag),
             _ => {
@@ -209,7 +218,7 @@ impl Value for u64 {
     fn schema() -> Json {
         json!({"type": "integer", "minimum": 0})
     }
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<u64> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<u64> {
         let Kind::Integer(number) = node.kind else {
             out.push(wrong_type::<u64>(node, place));
             return None;
@@ -234,7 +243,7 @@ impl Value for f64 {
     fn schema() -> Json {
         json!({"type": "number"})
     }
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<f64> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<f64> {
         match node.kind {
             Kind::Integer(number) => Some(number as f64),
             Kind::Float(number) if number.is_finite() => Some(number),
@@ -262,7 +271,7 @@ impl Value for Duration {
     fn schema() -> Json {
         json!({"type": "string", "pattern": "^\\s*[0-9]+(_[0-9]+)*(\\.[0-9]+(_[0-9]+)*)?\\s*(ns|us|µs|ms|s|m|min|h)\\s*$"})
     }
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Duration> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Duration> {
         quantity(node, place, out, Quantity::Duration, parse_duration)
     }
 }
@@ -274,7 +283,7 @@ impl Value for Bytes {
     fn schema() -> Json {
         json!({"type": "string", "pattern": "^\\s*[0-9]+(_[0-9]+)*(\\.[0-9]+(_[0-9]+)*)?\\s*(B|[kK]B|KiB|MB|MiB|GB|GiB)\\s*$"})
     }
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Bytes> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Bytes> {
         quantity(node, place, out, Quantity::Bytes, |text| parse_bytes(text).map(Bytes))
     }
 }
@@ -286,7 +295,7 @@ impl Value for Rate {
     fn schema() -> Json {
         json!({"type": "string", "pattern": "^(max|\\s*[0-9]+(_[0-9]+)*(\\.[0-9]+(_[0-9]+)*)?\\s*/\\s*(s|m|min|h)\\s*)$"})
     }
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Rate> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Rate> {
         quantity(node, place, out, Quantity::Rate, |text| match text.trim() {
             "max" => Ok(Rate::Max),
             text => parse_rate(text).map(Rate::PerSecond),
@@ -304,7 +313,7 @@ impl<T: Value> Value for Vec<At<T>> {
     fn fields() -> &'static [Field] {
         T::fields()
     }
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Vec<At<T>>> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Vec<At<T>>> {
         let Kind::Array(items) = &node.kind else {
             out.push(wrong_type::<Vec<At<T>>>(node, place));
             return None;
@@ -315,7 +324,7 @@ impl<T: Value> Value for Vec<At<T>> {
                 break;
             }
             let path = format!("{}[{i}]", place.path);
-            let place = Place { path: &path, ..place };
+            let place = ValueContext { path: &path, ..place };
             read.extend(T::read(item, place, out).map(|value| At {
                 value,
                 origin: item.origin,
@@ -338,7 +347,7 @@ impl<T: Value> Value for BTreeMap<u32, At<T>> {
             "additionalProperties": false,
         })
     }
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Self> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Self> {
         read_table::<Self, _, _>(node, place, out, |entry| {
             entry.key.parse().map_err(|_| {
                 let message =
@@ -354,7 +363,7 @@ impl<T: Value> Value for BTreeMap<u32, At<T>> {
 /// is a `T`.
 pub fn read_table<Wanted: Value, K: Ord, T: Value>(
     node: &Node,
-    place: Place<'_>,
+    place: ValueContext<'_>,
     out: &mut Vec<Diagnostic>,
     key: impl Fn(&Entry) -> Result<K, Box<Diagnostic>>,
 ) -> Option<BTreeMap<K, At<T>>> {
@@ -370,7 +379,7 @@ pub fn read_table<Wanted: Value, K: Ord, T: Value>(
         let path = format!("{}.{}", place.path, entry.key);
         match key(entry) {
             Ok(key) => {
-                let at = At::read(entry, Place { path: &path, ..place }, out);
+                let at = At::read(entry, ValueContext { path: &path, ..place }, out);
                 read.extend(at.map(|at| (key, at)));
             }
             Err(mistake) => out.push(*mistake),
@@ -402,7 +411,7 @@ macro_rules! words {
             }
             fn read(
                 node: &$crate::reader::tree::Node,
-                place: $crate::reader::value::Place<'_>,
+                place: $crate::reader::value::ValueContext<'_>,
                 out: &mut Vec<$crate::reader::Diagnostic>,
             ) -> Option<$name> {
                 let words = [$(($word, $name::$variant)),+];
@@ -416,7 +425,7 @@ pub(crate) use words;
 /// Reads one of `words`.
 pub fn read_word<T: Value + Copy>(
     node: &Node,
-    place: Place<'_>,
+    place: ValueContext<'_>,
     out: &mut Vec<Diagnostic>,
     words: &[(&str, T)],
 ) -> Option<T> {

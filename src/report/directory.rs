@@ -30,7 +30,7 @@ use super::merged_lines::merge_lines;
 use super::seconds::{SECONDS, Second};
 use super::sums::{Sum, Summed, Sums, seal};
 use crate::base::{Time, printable_path};
-use crate::measure::{Event, Interval, Window};
+use crate::measure::{Event, Interval, PartitionInterval};
 use crate::summary::{HostRecord, Summary};
 
 /// The scenario as it was read.
@@ -151,7 +151,7 @@ impl ResultDirectory {
         }
     }
 
-    fn try_window(&mut self, window: &Window<'_>) -> io::Result<()> {
+    fn try_window(&mut self, window: &PartitionInterval<'_>) -> io::Result<()> {
         let (shard, partition) = (window.shard, window.partition);
         let us = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e3);
         let line = Second {

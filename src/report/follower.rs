@@ -9,7 +9,7 @@ use super::snapshot::{
     LatencyBuckets, PartitionSnapshot, RunEvent, RunSnapshot, StageSnapshot,
 };
 use crate::base::{ConsumerId, PartitionId, Time};
-use crate::measure::{Event, Interval, Latencies, Live, PoolWindow, Window};
+use crate::measure::{Event, Interval, IntervalTotals, Latencies, PartitionInterval, PoolInterval};
 use crate::plan::Plan;
 use crate::summary::Verdict;
 
@@ -105,13 +105,13 @@ impl RunFollower {
     pub fn interval(&mut self, interval: &Interval<'_>) {
         match interval {
             Interval::Partition(window) => self.partition(window),
-            Interval::Pool(PoolWindow { times, .. }) => {
+            Interval::Pool(PoolInterval { times, .. }) => {
                 self.next.send_delay.add(&times.lateness);
             }
         }
     }
 
-    fn partition(&mut self, window: &Window<'_>) {
+    fn partition(&mut self, window: &PartitionInterval<'_>) {
         let partition = self.partition_of(window.partition);
         partition.is_stalled = window.is_stalled;
         partition.lag = window.is_lag_known.then_some(window.lag);
@@ -137,7 +137,7 @@ impl RunFollower {
     }
 
     /// The last interval of all partitions, which ended `elapsed` after the start of the load.
-    pub fn second(&mut self, live: &Live<'_>, elapsed: Duration) {
+    pub fn second(&mut self, live: &IntervalTotals<'_>, elapsed: Duration) {
         let seconds = live.seconds.max(1e-3);
         let sent = live.sent_total - self.sent_total;
         self.sent_total = live.sent_total;

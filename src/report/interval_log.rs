@@ -9,7 +9,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 
 use crate::base::{PartitionId, PoolId, Time};
-use crate::measure::{Latencies, PoolWindow, Window};
+use crate::measure::{Latencies, PartitionInterval, PoolInterval};
 
 const COMMENT: &str = "[lanekeeper: nanoseconds; tags p<partition>.response, p<partition>.service, pool<n>.ack, \
                        pool<n>.lateness]";
@@ -74,7 +74,7 @@ impl IntervalLog {
     pub(super) fn pool(
         &mut self,
         writer: &mut impl Write,
-        window: &PoolWindow<'_>,
+        window: &PoolInterval<'_>,
     ) -> io::Result<()> {
         let latencies = [&window.times.ack, &window.times.lateness];
         self.add(writer, Source::Pool(window.pool), (window.from, window.to), latencies)
@@ -84,7 +84,7 @@ impl IntervalLog {
     pub(super) fn partition(
         &mut self,
         writer: &mut impl Write,
-        window: &Window<'_>,
+        window: &PartitionInterval<'_>,
     ) -> io::Result<()> {
         let latencies = [&window.shard.response, &window.shard.service];
         self.add(writer, Source::Partition(window.partition), (window.from, window.to), latencies)
@@ -197,7 +197,8 @@ mod tests {
             let mut times = SendTimes::default();
             times.ack.record(number * 1_000_000);
             let to = Time(end * 1_000_000);
-            log.pool(&mut text, &PoolWindow { from, to, pool: PoolId(2), times: &times }).unwrap();
+            log.pool(&mut text, &PoolInterval { from, to, pool: PoolId(2), times: &times })
+                .unwrap();
             from = to;
         }
         log.finish(&mut text).unwrap();
@@ -250,7 +251,8 @@ mod tests {
             times.ack.record(1_000_000);
             times.lateness.record(lateness);
             let (from, to) = (Time::ZERO, Time(1_000_000_000));
-            log.pool(&mut text, &PoolWindow { from, to, pool: PoolId(0), times: &times }).unwrap();
+            log.pool(&mut text, &PoolInterval { from, to, pool: PoolId(0), times: &times })
+                .unwrap();
             let text = String::from_utf8(text).unwrap();
             let [ack, lateness] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
             ack.replace("ack", "lateness") == lateness

@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::follower::LatestSnapshot;
 use super::live::{LiveView, hold};
 use crate::base::{format_count, format_duration};
-use crate::measure::Live;
+use crate::measure::IntervalTotals;
 
 /// Time between two lines without a terminal.
 pub(super) const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ impl ProgressView {
     }
 
     /// The last second.
-    pub fn second(&mut self, live: &Live<'_>, elapsed: Duration) {
+    pub fn second(&mut self, live: &IntervalTotals<'_>, elapsed: Duration) {
         match &mut self.view {
             View::Silent | View::Screen { .. } => {}
             View::Plain { total, next } => {
@@ -108,7 +108,7 @@ impl Drop for ProgressView {
     }
 }
 
-fn line(live: &Live<'_>, elapsed: Duration, total: Duration) -> String {
+fn line(live: &IntervalTotals<'_>, elapsed: Duration, total: Duration) -> String {
     let latency =
         |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format_duration(Duration::from_nanos(ns)));
     let worst = live.worst.map_or(String::new(), |(partition, ns)| {

@@ -15,7 +15,7 @@ use crate::base::Time;
 use crate::error::Error;
 use crate::logic::unprocessed_ages;
 use crate::measure::{
-    Collector, Ended, Event, Interval, Live, Measurements, RunFacts, SharePart, assemble,
+    Collector, Ended, Event, Interval, IntervalTotals, Measurements, RunFacts, SharePart, assemble,
     without_accounts,
 };
 use crate::plan::Pace;
@@ -250,7 +250,7 @@ pub trait Observer: Send {
     /// The last second of one partition or pool.
     fn interval(&mut self, _interval: &Interval<'_>) {}
     /// The last second of all partitions; `elapsed` counts from the start of the load.
-    fn second(&mut self, _live: &Live<'_>, _elapsed: Duration) {}
+    fn second(&mut self, _live: &IntervalTotals<'_>, _elapsed: Duration) {}
     /// The events of the control plane since the last call.
     fn events(&mut self, _events: &[(Time, Event)]) {}
     /// The summary that the run would have if it were cut off now.

@@ -12,8 +12,8 @@ use crate::reader::suggest;
 use crate::reader::tree::{Entry, Kind, Table};
 
 pub use crate::reader::{
-    At, Bytes, Diagnostic, Fallback, Field, MISTAKES_MAX, Origin, Place, Rate, Section, Severity,
-    Source, Sources, Value, closest, codes, tree,
+    At, Bytes, Diagnostic, Fallback, Field, MISTAKES_MAX, Origin, Rate, Section, Severity, Source,
+    Sources, Value, ValueContext, closest, codes, tree,
 };
 pub use open::{Bound, ClientSection, Expect, Expected, Property, is_secret};
 pub use overrides::{load, merged};
@@ -71,7 +71,7 @@ macro_rules! scenario {
         ];
 
         impl Scenario {
-            fn set(&mut self, entry: &Entry, place: Place<'_>, out: &mut Vec<Diagnostic>) -> bool {
+            fn set(&mut self, entry: &Entry, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> bool {
                 match entry.key.as_str() {
                     $(stringify!($key) => {
                         self.$key = <$type as Value>::read(&entry.node, place, out)
@@ -154,7 +154,7 @@ fn read_root(root: &Table, scenario: &mut Scenario, out: &mut Vec<Diagnostic>) {
             Some(section) if section.repeated => format!("[[{}]]", section.key),
             _ => format!("[{}]", entry.key),
         };
-        let place = Place { path: &entry.key, example: &example, home: section_with_key };
+        let place = ValueContext { path: &entry.key, example: &example, home: section_with_key };
         if !scenario.set(entry, place, out) {
             out.push(unknown_section(entry));
         }

@@ -12,7 +12,7 @@ use super::known::{self, Treatment, canonical};
 use super::{At, Diagnostic, MISTAKES_MAX, Origin, codes};
 use crate::reader::suggest::closest;
 use crate::reader::tree::{Entry, Kind, Node, Table};
-use crate::reader::value::{Place, Value, wrong_type};
+use crate::reader::value::{Value, ValueContext, wrong_type};
 use crate::summary::{Figure, Unit};
 
 /// librdkafka properties, as text.
@@ -64,7 +64,11 @@ impl Value for ClientSection {
         })
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<ClientSection> {
+    fn read(
+        node: &Node,
+        place: ValueContext<'_>,
+        out: &mut Vec<Diagnostic>,
+    ) -> Option<ClientSection> {
         let Kind::Table(table) = &node.kind else {
             out.push(wrong_type::<ClientSection>(node, place));
             return None;
@@ -76,7 +80,10 @@ impl Value for ClientSection {
         for scope in scopes {
             let Kind::Table(table) = &scope.node.kind else {
                 let path = format!("client.{}", scope.key);
-                out.push(wrong_type::<ClientSection>(&scope.node, Place { path: &path, ..place }));
+                out.push(wrong_type::<ClientSection>(
+                    &scope.node,
+                    ValueContext { path: &path, ..place },
+                ));
                 continue;
             };
             let entries: Vec<&Entry> = table.iter().collect();
@@ -93,7 +100,7 @@ impl Value for ClientSection {
 
 fn properties(
     entries: &[&Entry],
-    place: Place<'_>,
+    place: ValueContext<'_>,
     out: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, At<Property>> {
     let mut read: BTreeMap<String, At<Property>> = BTreeMap::new();
@@ -105,7 +112,7 @@ fn properties(
             out.push(refusal);
             continue;
         }
-        let place = Place {
+        let place = ValueContext {
             path: &format!("client.{name}"),
             example: "socket.nagle.disable = true",
             ..place
@@ -163,7 +170,7 @@ impl Value for Expect {
         })
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Expect> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Expect> {
         let Kind::Table(table) = &node.kind else {
             out.push(wrong_type::<Expect>(node, place));
             return None;
@@ -176,7 +183,8 @@ impl Value for Expect {
                 break;
             }
             let path = format!("expect.{metric}");
-            let place = Place { path: &path, example: "\"latency.p99\" = \"< 50ms\"", ..place };
+            let place =
+                ValueContext { path: &path, example: "\"latency.p99\" = \"< 50ms\"", ..place };
             let Some(bound) = At::<Bound>::read(entry, place, out) else {
                 continue;
             };
@@ -203,7 +211,7 @@ impl Value for Bound {
         json!({"type": ["number", "string", "boolean"]})
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Bound> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Bound> {
         match &node.kind {
             Kind::Text(text) => Some(Bound::Text(text.clone())),
             Kind::Flag(flag) => Some(Bound::Flag(*flag)),
@@ -258,7 +266,7 @@ impl Value for Property {
         json!({"type": ["string", "number", "boolean"]})
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Property> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Property> {
         match &node.kind {
             Kind::Text(text) => Some(Property(text.clone())),
             Kind::Integer(number) => Some(Property(number.to_string())),

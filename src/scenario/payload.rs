@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::{At, Diagnostic};
 use crate::reader::section::{Section, section};
 use crate::reader::tree::{Kind, Node};
-use crate::reader::value::{Bytes, Field, Place, Value, read_table, wrong_type};
+use crate::reader::value::{Bytes, Field, Value, ValueContext, read_table, wrong_type};
 
 section! {
     /// How values are made: by a `size`, or by one of `lines`, `files`, `template`, `avro`, `json_schema` and `protobuf`.
@@ -74,7 +74,7 @@ impl Value for SizeSpan {
         RandomSize::FIELDS
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<SizeSpan> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<SizeSpan> {
         match &node.kind {
             Kind::Text(_) => Bytes::read(node, place, out).map(SizeSpan::Fixed),
             Kind::Table(_) => {
@@ -110,7 +110,7 @@ impl Value for Payload {
         PayloadTable::FIELDS
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Payload> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Payload> {
         match &node.kind {
             Kind::Table(_) => {
                 PayloadTable::read(node, place, out).map(|table| Payload::Table(Box::new(table)))
@@ -138,7 +138,11 @@ impl Value for HeaderTexts {
         json!({"type": "object", "additionalProperties": {"type": "string"}})
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<HeaderTexts> {
+    fn read(
+        node: &Node,
+        place: ValueContext<'_>,
+        out: &mut Vec<Diagnostic>,
+    ) -> Option<HeaderTexts> {
         read_table::<HeaderTexts, _, _>(node, place, out, |entry| Ok(entry.key.clone()))
             .map(HeaderTexts)
     }

@@ -13,7 +13,7 @@ use super::{At, Diagnostic};
 use crate::reader::section::{Section, section};
 use crate::reader::tree::{Kind, Node};
 use crate::reader::value::words;
-use crate::reader::value::{Bytes, Field, Place, Rate, Value, wrong_type};
+use crate::reader::value::{Bytes, Field, Rate, Value, ValueContext, wrong_type};
 
 section! {
     /// The topic under test. Retention and replication apply when the run creates it.
@@ -455,7 +455,7 @@ impl Value for Span {
         RandomSpan::FIELDS
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Span> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Span> {
         match &node.kind {
             Kind::Text(_) => Duration::read(node, place, out).map(Span::Fixed),
             Kind::Table(_) => {

@@ -9,7 +9,7 @@ use crate::base::{Quantity, parse_rate};
 use crate::reader::codes;
 use crate::reader::section::section;
 use crate::reader::tree::{Kind, Node};
-use crate::reader::value::{Place, Value, words, wrong_type};
+use crate::reader::value::{Value, ValueContext, words, wrong_type};
 
 section! {
     /// A stage of the load. Its rates are those of all producers together, or factors of the load's own rate. A stage
@@ -72,7 +72,7 @@ impl Value for StageRate {
         ]})
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<StageRate> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<StageRate> {
         match &node.kind {
             Kind::Integer(number) => Some(StageRate::Factor(*number as f64)),
             Kind::Float(number) => Some(StageRate::Factor(*number)),

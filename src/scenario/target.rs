@@ -6,7 +6,7 @@ use super::Diagnostic;
 use crate::reader::section::{Section, section};
 use crate::reader::tree::{Kind, Node};
 use crate::reader::value::words;
-use crate::reader::value::{Field, Place, Value, wrong_type};
+use crate::reader::value::{Field, Value, ValueContext, wrong_type};
 
 words! {
     /// Partition of a record.
@@ -52,7 +52,7 @@ impl Value for Target {
         OnlyPartition::FIELDS
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<Target> {
+    fn read(node: &Node, place: ValueContext<'_>, out: &mut Vec<Diagnostic>) -> Option<Target> {
         match &node.kind {
             Kind::Table(_) => {
                 OnlyPartition::read(node, place, out).map(|only| Target::Only(Box::new(only)))

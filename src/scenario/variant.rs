@@ -8,7 +8,7 @@ use super::overrides::value as toml_value;
 use super::{At, Diagnostic, codes};
 use crate::reader::suggest;
 use crate::reader::tree::{Entry, Kind, Node};
-use crate::reader::value::{Place, Value, wrong_type};
+use crate::reader::value::{Value, ValueContext, wrong_type};
 
 /// A variant of a scenario.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,7 +40,11 @@ impl Value for VariantSection {
         })
     }
 
-    fn read(node: &Node, place: Place<'_>, out: &mut Vec<Diagnostic>) -> Option<VariantSection> {
+    fn read(
+        node: &Node,
+        place: ValueContext<'_>,
+        out: &mut Vec<Diagnostic>,
+    ) -> Option<VariantSection> {
         let Kind::Table(table) = &node.kind else {
             out.push(wrong_type::<VariantSection>(node, place));
             return None;
@@ -48,8 +52,11 @@ impl Value for VariantSection {
         let mut variant = VariantSection::default();
         for entry in table {
             if entry.key == "name" {
-                let place =
-                    Place { path: "variant.name", example: "name = \"static members\"", ..place };
+                let place = ValueContext {
+                    path: "variant.name",
+                    example: "name = \"static members\"",
+                    ..place
+                };
                 variant.name = At::read(entry, place, out);
             } else if is_section(&entry.key) {
                 variant.overrides.extend(overrides(entry));

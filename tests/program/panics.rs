@@ -8,7 +8,7 @@ use crate::support::PATIENT;
 use lanekeeper::base::PartitionId;
 use lanekeeper::error::Exit;
 use lanekeeper::logic::{Handler, HandlerError, Handlers, Record};
-use lanekeeper::measure::Live;
+use lanekeeper::measure::IntervalTotals;
 use lanekeeper::plan::{Overrides, compile};
 use lanekeeper::run::{Observer, Options};
 use lanekeeper::scenario::Source;
@@ -150,7 +150,7 @@ fn a_panic_in_a_simulation_is_70() {
 struct Fragile;
 
 impl Observer for Fragile {
-    fn second(&mut self, _: &Live<'_>, _: Duration) {
+    fn second(&mut self, _: &IntervalTotals<'_>, _: Duration) {
         std::panic::resume_unwind(Box::new("a fragile observer"));
     }
 }

@@ -13,7 +13,7 @@ use crate::broker::native::{NativeConsumer, NativeProducer};
 use crate::broker::protocol::Client;
 use crate::broker::sim::{NextTurn, SimProcess, TurnRequest};
 use crate::broker::{
-    BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, Place, ProducerPort,
+    BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, InstanceIdClaim, ProducerPort,
 };
 use crate::logic::Effort;
 use crate::plan::Acks;
@@ -24,7 +24,7 @@ const IDLE: Duration = Duration::from_millis(500);
 const HANG_STEP: Duration = Duration::from_millis(250);
 
 /// Time between two checks whether an instance id is free, or whether the coordinator has processed a leave.
-const PLACE_LOOK: Duration = Duration::from_millis(10);
+const CLAIM_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Most bytes of records that a client keeps while the turn of its host is deferred.
 const LATE_BYTES_MAX: usize = 16 * 1024;
@@ -36,7 +36,7 @@ pub(in crate::actors) struct SimulatedConsumer<C> {
     client: RuledConsumer<C>,
     name: String,
     /// The instance id that only this client may hold.
-    place: Option<HeldPlace>,
+    claim: Option<HeldClaim>,
     /// Duration of the client's close, once that has begun.
     closing: Option<Duration>,
     /// The consumer for which the host hangs, and the end of the hang.
@@ -49,18 +49,18 @@ pub(in crate::actors) struct SimulatedConsumer<C> {
 }
 
 /// The instance id of a static member, which no other client can take meanwhile.
-struct HeldPlace {
-    place: Place,
+struct HeldClaim {
+    claim: InstanceIdClaim,
     /// True if the client holds it.
     is_taken: bool,
     /// End of the wait for the response to the leave request, once that is sent.
     leaves_until: Option<Time>,
 }
 
-impl HeldPlace {
+impl HeldClaim {
     /// Takes the instance id if it is free. True if the client holds it.
     fn take(&mut self) -> bool {
-        self.is_taken |= self.place.take(Duration::ZERO);
+        self.is_taken |= self.claim.take(Duration::ZERO);
         self.is_taken
     }
 
@@ -73,7 +73,7 @@ impl HeldPlace {
             client.leave(now);
         }
         let is_over = !self.is_taken || client.has_left() || now >= until;
-        (!is_over).then(|| client.tick(now).min(until).min(now + PLACE_LOOK))
+        (!is_over).then(|| client.tick(now).min(until).min(now + CLAIM_INTERVAL))
     }
 }
 
@@ -99,7 +99,7 @@ impl<C: NativeClient> SimulatedConsumer<C> {
             host: Some(Box::new(host)),
             client,
             name,
-            place: None,
+            claim: None,
             closing: None,
             hangs: None,
             was_busy: false,
@@ -109,9 +109,12 @@ impl<C: NativeClient> SimulatedConsumer<C> {
     }
 
     /// The same process, whose client joins its group when this instance id is free.
-    pub(in crate::actors) fn with_place(self, place: Option<Place>) -> SimulatedConsumer<C> {
-        let held = |place| HeldPlace { place, is_taken: false, leaves_until: None };
-        SimulatedConsumer { place: place.map(held), ..self }
+    pub(in crate::actors) fn with_claim(
+        self,
+        claim: Option<InstanceIdClaim>,
+    ) -> SimulatedConsumer<C> {
+        let held = |claim| HeldClaim { claim, is_taken: false, leaves_until: None };
+        SimulatedConsumer { claim: claim.map(held), ..self }
     }
 
     /// True if the client has events that it would hand over to the host.
@@ -148,7 +151,7 @@ impl<C: NativeClient> SimulatedConsumer<C> {
             if host.turn(now, free_since, &mut self.client, Duration::ZERO) == HostTurn::Over {
                 host.close_dispatcher();
                 // A client with an instance id leaves when it is closed, which a fault may delay.
-                if self.place.is_none() {
+                if self.claim.is_none() {
                     self.client.inner().as_mut().leave(now);
                 }
                 let took = host.closes_late().unwrap_or_default();
@@ -161,8 +164,8 @@ impl<C: NativeClient> SimulatedConsumer<C> {
                 None if self.has_events() => {}
                 None => {
                     let wake = host.next_wake().min(self.client.next_due()).min(now + IDLE);
-                    if self.place.as_mut().is_some_and(|place| !place.take()) {
-                        return NextTurn::At(wake.min(now + PLACE_LOOK));
+                    if self.claim.as_mut().is_some_and(|claim| !claim.take()) {
+                        return NextTurn::At(wake.min(now + CLAIM_INTERVAL));
                     }
                     return NextTurn::At(wake.min(self.client.inner().as_mut().tick(now)));
                 }
@@ -180,7 +183,7 @@ impl<C: NativeClient> SimProcess for SimulatedConsumer<C> {
         let Some(mut host) = self.host.take() else { return NextTurn::Over };
         if let Some(took) = self.closing {
             let (limit, client) = (host.context().plan.watch.close, self.client.inner().as_mut());
-            if let Some(next) = self.place.as_mut().and_then(|it| it.leave(now, client, limit)) {
+            if let Some(next) = self.claim.as_mut().and_then(|it| it.leave(now, client, limit)) {
                 self.host = Some(host);
                 return NextTurn::At(next);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorRef};
 
 use super::state::{Child, ChildRef, KillReason, SupervisorState};
-use crate::actors::clients::{Consumer, ConsumerArgs, Place, PoolArgs, ProducerPool};
+use crate::actors::clients::{Consumer, ConsumerArgs, ConsumerClient, PoolArgs, ProducerPool};
 use crate::actors::lease::PoolShared;
 use crate::actors::messages::{SlotId, SupervisorMsg};
 use crate::base::{ConsumerId, Incarnation, PartitionId, PoolId, Time};
@@ -119,14 +119,14 @@ impl SupervisorState {
     ) -> Result<ChildRef, ractor::SpawnErr> {
         let context = self.context.clone();
         let owner = Owner { consumer, incarnation };
-        let place = match context.plan.consumers.membership {
-            Membership::Group(_) => Place::Member,
+        let client = match context.plan.consumers.membership {
+            Membership::Group(_) => ConsumerClient::Member,
             Membership::Assigned { .. } => {
                 let partition = PartitionId(consumer.0);
                 let start = context.measurements.cell(partition).lock().start();
                 match self.shared.clone() {
-                    None => Place::Own { partition, start },
-                    Some(host) => Place::Shared { partition, start, host },
+                    None => ConsumerClient::Own { partition, start },
+                    Some(host) => ConsumerClient::Shared { partition, start, host },
                 }
             }
         };
@@ -135,7 +135,7 @@ impl SupervisorState {
             child.heartbeat = heartbeat.clone();
             child.watchdog.started(context.clock.now());
         }
-        let args = ConsumerArgs { context, owner, place, heartbeat, supervisor: myself.clone() };
+        let args = ConsumerArgs { context, owner, client, heartbeat, supervisor: myself.clone() };
         let (actor, _) = Actor::spawn_linked(None, Consumer, args, myself.get_cell()).await?;
         if self.shared.is_none() {
             self.reaper.started(owner);

@@ -37,10 +37,10 @@ use crate::broker::model::group::{
 const COMMIT_TRIES_MAX: u32 = 3;
 /// Heartbeat interval until a coordinator has sent one.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
-/// Time that a static member waits for a place whose holder has not left, and time between its attempts. The place is
+/// Time that a static member waits for an instance id whose holder has not left, and time between its attempts. The id is
 /// free after a session at the latest, which is `group.consumer.max.session.timeout.ms`, by default.
-const PLACE_LIMIT: Duration = Duration::from_secs(60);
-const PLACE_LOOK: Duration = Duration::from_secs(1);
+const INSTANCE_ID_LIMIT: Duration = Duration::from_secs(60);
+const INSTANCE_ID_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest heartbeat interval, whatever a coordinator sends, and shortest time between attempts to join.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
@@ -48,7 +48,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(super) struct ConsumerMember {
     wants: HeartbeatSettings,
-    holds_place: bool,
+    holds_instance_id: bool,
     me: MemberRef,
     state: State,
     /// The partitions that the member owns, ascending, and those of them that it gives up.
@@ -61,7 +61,7 @@ pub(super) struct ConsumerMember {
     asked: VecDeque<Asked>,
     /// True if the coordinator may have it as a member: it has joined, and has not left since as far as is known.
     may_be_known: bool,
-    /// Time since which another member holds its place.
+    /// Time since which another member holds its instance id.
     waits_since: Option<Time>,
     outbox: Vec<GroupRequest>,
     events: Vec<MemberEvent>,
@@ -86,10 +86,10 @@ impl ConsumerMember {
         instance_id: Option<String>,
         rebalance_timeout: Duration,
     ) -> ConsumerMember {
-        let ConsumerProtocolSettings { member_id, assignor, holds_place } = settings;
+        let ConsumerProtocolSettings { member_id, assignor, holds_instance_id } = settings;
         ConsumerMember {
             wants: HeartbeatSettings { rebalance_timeout, assignor },
-            holds_place,
+            holds_instance_id,
             me: MemberRef { member_id, instance_id, generation: JOINS },
             state: State::Outside(Time::ZERO),
             owned: Vec::new(),
@@ -293,8 +293,8 @@ impl ConsumerMember {
     }
 
     /// True while it may wait for a predecessor that could not leave.
-    fn may_wait_for_its_place(&mut self) -> bool {
-        self.now < *self.waits_since.get_or_insert(self.now) + PLACE_LIMIT
+    fn may_wait_for_its_instance_id(&mut self) -> bool {
+        self.now < *self.waits_since.get_or_insert(self.now) + INSTANCE_ID_LIMIT
     }
 
     /// Handles an error response to a heartbeat. `joins` is true for the first one.
@@ -309,10 +309,10 @@ impl ConsumerMember {
                 self.state = State::Outside(self.now + pause);
             }
             GroupError::Rejected("UnreleasedInstanceId")
-                if joins && self.may_wait_for_its_place() =>
+                if joins && self.may_wait_for_its_instance_id() =>
             {
                 self.may_be_known = false;
-                self.state = State::Outside(self.now + PLACE_LOOK);
+                self.state = State::Outside(self.now + INSTANCE_ID_INTERVAL);
             }
             GroupError::FencedInstanceId => self.end(MemberEvent::Fenced),
             GroupError::Rejected(name) => self.end(MemberEvent::Refused(name)),
@@ -414,9 +414,9 @@ impl MemberProtocol for ConsumerMember {
         self.state = State::Gone;
     }
 
-    /// Sends nothing: the session timeout removes the member. One that holds its place has to leave.
+    /// Sends nothing: the session timeout removes the member. One that holds its instance id has to leave.
     fn crash(&mut self) {
-        match self.holds_place {
+        match self.holds_instance_id {
             true => self.leave(),
             false => self.state = State::Gone,
         }

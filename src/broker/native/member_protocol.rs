@@ -45,7 +45,7 @@ pub struct ConsumerProtocolSettings {
     pub assignor: Option<RemoteAssignor>,
     /// True if no other client can take the member's place before it has left. Such a member leaves even when it
     /// crashes.
-    pub holds_place: bool,
+    pub holds_instance_id: bool,
 }
 
 impl MemberSettings {
@@ -72,7 +72,7 @@ impl MemberSettings {
             Some(GroupProtocol::Consumer { assignor }) => Some(ConsumerProtocolSettings {
                 member_id: format!("{run}-{consumer}-{}", group.incarnation),
                 assignor: *assignor,
-                holds_place: group_plan.is_some_and(GroupPlan::has_exclusive_places),
+                holds_instance_id: group_plan.is_some_and(GroupPlan::has_exclusive_instance_ids),
             }),
             Some(GroupProtocol::Classic { .. }) | None => None,
         };

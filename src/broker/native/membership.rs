@@ -273,7 +273,7 @@ mod tests {
         let protocol = ConsumerProtocolSettings {
             member_id: "m".to_owned(),
             assignor: None,
-            holds_place: false,
+            holds_instance_id: false,
         };
         let settings = MemberSettings {
             client_id: "c".to_owned(),

@@ -18,7 +18,7 @@ use rdkafka::{ClientContext, Message, Offset as RdOffset, TopicPartitionList};
 use super::error::{Told, classify, classify_while, describe};
 use super::offsets;
 use crate::base::{Clock, Headers, Offset, PartitionId, RecordView, Time, in_handler, put_header};
-use crate::broker::places::Place;
+use crate::broker::instance_ids::InstanceIdClaim;
 use crate::broker::port::{ConsumerEvents, Flow};
 use crate::broker::settings::ClientSettings;
 use crate::broker::setup::Doing;
@@ -39,7 +39,7 @@ pub(super) struct RdConsumer {
     known: u32,
     /// The claim to the instance id, if only one client may hold it. Dropped after `client`, so that the id is released
     /// when the client is closed.
-    place: Option<Place>,
+    claim: Option<InstanceIdClaim>,
     /// True while a group member has not subscribed.
     is_outside: bool,
     /// The partitions whose end was reported, and of which no record has come and no new position was set since.
@@ -53,7 +53,7 @@ impl RdConsumer {
         topic: &str,
         partitions: u32,
         spec: &ConsumerSpec,
-        place: Option<Place>,
+        claim: Option<InstanceIdClaim>,
         clock: Clock,
     ) -> Result<RdConsumer, BrokerError> {
         let context = Context {
@@ -67,13 +67,13 @@ impl RdConsumer {
         let is_outside = spec.group.is_some();
         let topic = topic.to_owned();
         let at_end = Ends::default();
-        Ok(RdConsumer { client, clock, topic, known: partitions, place, is_outside, at_end })
+        Ok(RdConsumer { client, clock, topic, known: partitions, claim, is_outside, at_end })
     }
 
     /// Subscribes as soon as the instance id is released, for which this waits at most `wait`. Returns true if the
     /// client is subscribed, or has a fixed partition.
     fn enter(&mut self, wait: Duration) -> Result<bool, KafkaError> {
-        if self.is_outside && self.place.as_ref().is_none_or(|place| place.take(wait)) {
+        if self.is_outside && self.claim.as_ref().is_none_or(|claim| claim.take(wait)) {
             self.client.subscribe(&[&self.topic])?;
             self.is_outside = false;
         }

@@ -22,8 +22,8 @@ use self::offsets::RdTopic;
 use self::offsets::{RdCommitter, RdEndOffsets};
 use self::producer::RdProducer;
 use super::embedded::EmbeddedControl;
+use super::instance_ids::{InstanceIdClaim, InstanceIds};
 use super::library::ClusterPlace;
-use super::places::{Place, Places};
 use super::settings::ClientSettings;
 use super::{
     BrokerError, ClusterPort, Committer, ConsumerPort, ConsumerSpec, EndOffsets, ProducerPort,
@@ -48,7 +48,7 @@ struct RdCluster {
     clients: ProducerClients,
     clock: Clock,
     /// The instance ids of the group, if only one client may hold each. `None` otherwise.
-    places: Option<Places>,
+    instance_ids: Option<InstanceIds>,
     /// Longest time that the close of a client may take.
     close_limit: Duration,
     /// The control of an embedded cluster; `None` for a cluster outside this process.
@@ -69,23 +69,23 @@ impl RdCluster {
             pools: plan.load.pools,
             clients: plan.load.clients,
             clock: place.clock,
-            places: Places::of(plan.group()),
+            instance_ids: InstanceIds::of(plan.group()),
             close_limit: plan.watch.close,
             embedded: place.embedded,
         }
     }
 
-    fn place_of(&self, spec: &ConsumerSpec) -> Option<Place> {
-        let (places, member) = (self.places.as_ref()?, spec.group.as_ref()?);
-        Some(places.claim(member.consumer, member.incarnation, self.clock, self.close_limit))
+    fn claim_of(&self, spec: &ConsumerSpec) -> Option<InstanceIdClaim> {
+        let (ids, member) = (self.instance_ids.as_ref()?, spec.group.as_ref()?);
+        Some(ids.claim(member.consumer, member.incarnation, self.clock, self.close_limit))
     }
 }
 
 impl ClusterPort for RdCluster {
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
-        let place = self.place_of(spec);
+        let claim = self.claim_of(spec);
         let (settings, topic, clock) = (&self.settings, &self.topic, self.clock);
-        Ok(Box::new(RdConsumer::new(settings, topic, self.at_first, spec, place, clock)?))
+        Ok(Box::new(RdConsumer::new(settings, topic, self.at_first, spec, claim, clock)?))
     }
 
     fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {

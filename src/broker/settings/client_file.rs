@@ -27,23 +27,25 @@ pub(in crate::broker) struct Given {
     pub(in crate::broker) name: String,
     /// The value, which is never shown.
     pub(in crate::broker) value: String,
-    pub(in crate::broker) place: Place,
+    pub(in crate::broker) place: PropertyLocation,
 }
 
 /// The place of a property from outside the scenario.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::broker) enum Place {
+pub(in crate::broker) enum PropertyLocation {
     /// A line of a client file, counted from 1.
     File { path: String, line: usize },
     /// A variable of the environment.
     Environment { variable: String },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PropertyLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File { path, line } => write!(f, "`{path}`, line {line}"),
-            Place::Environment { variable } => write!(f, "`{variable}` in the environment"),
+            PropertyLocation::File { path, line } => write!(f, "`{path}`, line {line}"),
+            PropertyLocation::Environment { variable } => {
+                write!(f, "`{variable}` in the environment")
+            }
         }
     }
 }
@@ -132,14 +134,14 @@ impl Reading {
                     return self.refuse(codes::SYNTAX, message, remedy);
                 }
             };
-            let place = Place::File { path: path.to_owned(), line: line.line_number() };
+            let place = PropertyLocation::File { path: path.to_owned(), line: line.line_number() };
             if let LineContent::KVPair(name, value) = line.consume_content() {
                 self.line(name, value.trim().to_owned(), place);
             }
         }
     }
 
-    fn line(&mut self, name: String, value: String, place: Place) {
+    fn line(&mut self, name: String, value: String, place: PropertyLocation) {
         let kept = known::canonical(&name).to_owned();
         if let Some(earlier) = self.given.get(&kept) {
             let message = format!("{place}, writes `{name}` again: see {}", earlier.place);
@@ -157,7 +159,7 @@ impl Reading {
             return self.refuse(codes::NOT_TEXT, message, "set it again, or unset it");
         };
         let name = name[VARIABLES.len()..].to_lowercase().replace('_', ".");
-        let place = Place::Environment { variable: shown };
+        let place = PropertyLocation::Environment { variable: shown };
         self.enter(Given { name, value, place }, true);
     }
 

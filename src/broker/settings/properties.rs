@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::client_file::{ClientFile, Place};
+use super::client_file::{ClientFile, PropertyLocation};
 use crate::scenario::known::{self, Treatment};
 
 /// The source of a property's value.
@@ -76,8 +76,8 @@ impl Properties {
     pub(in crate::broker) fn outside(&mut self, file: &ClientFile, takes_access: bool) {
         for (name, given) in file.overruled().chain(file.all()) {
             let source = match given.place {
-                Place::File { .. } => Source::File,
-                Place::Environment { .. } => Source::Environment,
+                PropertyLocation::File { .. } => Source::File,
+                PropertyLocation::Environment { .. } => Source::Environment,
             };
             match may_be_given(name, takes_access) {
                 true => self.set(name, &given.value, source),

@@ -8,7 +8,7 @@ use super::kernel::{ControlEvent, Event, Kernel, Occupant};
 use super::limits::Exceeded;
 use super::link::{Ack, HAS_LEFT};
 use crate::base::Time;
-use crate::broker::model::{Caller, ClientId, Fetched, Output, Produced};
+use crate::broker::model::{Caller, ClientId, ClusterEffect, Fetched, Produced};
 use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
 use crate::fault::{BrokerChange, ClusterFault, LinkSide};
 use crate::plan::Acks;
@@ -185,13 +185,15 @@ impl Kernel {
         let mut others = std::mem::take(&mut self.output.others);
         for output in others.drain(..) {
             match output {
-                Output::Reply { at, from, to, response } => self.send_reply(at, from, to, response),
-                Output::Disconnect { broker, caller } => {
+                ClusterEffect::Reply { at, from, to, response } => {
+                    self.send_reply(at, from, to, response);
+                }
+                ClusterEffect::Disconnect { broker, caller } => {
                     if self.network.is_current(caller, broker) {
                         self.break_off(caller.client, broker);
                     }
                 }
-                Output::Alarm { at, alarm } => self.push(at, ControlEvent::Alarm(alarm)),
+                ClusterEffect::Alarm { at, alarm } => self.push(at, ControlEvent::Alarm(alarm)),
             }
         }
         self.output.others = others;

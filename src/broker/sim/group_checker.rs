@@ -9,7 +9,7 @@ use crate::broker::model::group::{
     ConsumerHeartbeat, GroupRequest, GroupResponse, HeartbeatAccepted, LEAVES, LEAVES_FOR_A_WHILE,
     TargetAssignment,
 };
-use crate::broker::model::{Caller, Output};
+use crate::broker::model::{Caller, ClusterEffect};
 use crate::broker::protocol::{Request, Response};
 
 /// True if a committed offset of a partition is beyond what the run has processed.
@@ -81,11 +81,11 @@ impl GroupChecker {
         &mut self,
         question: CheckedRequest,
         caller: Caller,
-        says: &[Output],
+        says: &[ClusterEffect],
         now: Time,
     ) {
         let answer = says.iter().find_map(|output| match output {
-            Output::Reply { to, response: Response::Group(answer), .. } if *to == caller => {
+            ClusterEffect::Reply { to, response: Response::Group(answer), .. } if *to == caller => {
                 Some(&**answer)
             }
             _ => None,
@@ -211,8 +211,8 @@ mod tests {
 
     const WHO: Caller = Caller { client: 7, connection: 0 };
 
-    fn says(answer: GroupResponse) -> [Output; 1] {
-        [Output::Reply {
+    fn says(answer: GroupResponse) -> [ClusterEffect; 1] {
+        [ClusterEffect::Reply {
             at: Time(1),
             from: 0,
             to: WHO,

@@ -15,7 +15,9 @@ use super::network::{Network, NetworkSettings};
 use super::process::SimProcess;
 use super::trace::Trace;
 use crate::base::{Seed, Time, VirtualClockDriver};
-use crate::broker::model::{Alarm, Caller, ClientId, Cluster, ClusterSettings, Cores, Outputs};
+use crate::broker::model::{
+    Alarm, Caller, ClientId, Cluster, ClusterEffects, ClusterSettings, Cores,
+};
 use crate::broker::protocol::{BrokerId, Fetch, Outbox, Request};
 
 /// The reason why the kernel stopped.
@@ -73,7 +75,7 @@ pub struct Kernel {
     pub(super) trace: Trace,
     pub(super) handle: KernelHandle,
     pub(super) lookahead: Lookahead,
-    pub(super) output: Outputs,
+    pub(super) output: ClusterEffects,
     /// The requests of a client. Empty between two clients.
     pub(super) outbox: Outbox,
 }
@@ -187,7 +189,7 @@ impl Kernel {
             trace: Trace::new(seed.0),
             handle: KernelHandle::new(cluster.partitions, cluster.group.consumer.session_timeout),
             lookahead: Lookahead::On,
-            output: Outputs::default(),
+            output: ClusterEffects::default(),
             outbox: Outbox::new(),
         }
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::transport::Transport;
 use crate::base::{Clock, Offset, PartitionId, RecordView, Time};
+use crate::broker::instance_ids::InstanceIdClaim;
 use crate::broker::native::NativeConsumer;
-use crate::broker::places::Place;
 use crate::broker::{BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow};
 
 /// A consumer's client.
@@ -23,21 +23,21 @@ pub(super) struct TcpMember {
     /// Set when the member has crashed: it then sends no leave request.
     crashed: Arc<AtomicBool>,
     /// The instance id that it holds, if only one client may.
-    place: Option<Place>,
+    claim: Option<InstanceIdClaim>,
     /// True if it has not joined its group.
     is_outside: bool,
 }
 
 impl TcpMember {
     /// A member that has not joined yet.
-    pub(super) fn new(crashed: Arc<AtomicBool>, place: Option<Place>) -> TcpMember {
-        TcpMember { crashed, place, is_outside: true }
+    pub(super) fn new(crashed: Arc<AtomicBool>, claim: Option<InstanceIdClaim>) -> TcpMember {
+        TcpMember { crashed, claim, is_outside: true }
     }
 
     /// True if it has joined its group, or may join it. Waits at most `wait` for its instance id.
     fn enter(&mut self, wait: Duration) -> bool {
         if self.is_outside {
-            self.is_outside = self.place.as_ref().is_some_and(|place| !place.take(wait));
+            self.is_outside = self.claim.as_ref().is_some_and(|claim| !claim.take(wait));
         }
         !self.is_outside
     }
@@ -45,7 +45,7 @@ impl TcpMember {
     /// True if it leaves its group when it is closed. An instance id that only one client may hold is given up in any
     /// case, because no other client would get it.
     fn leaves(&self) -> bool {
-        !self.is_outside && (self.place.is_some() || !self.crashed.load(Ordering::Acquire))
+        !self.is_outside && (self.claim.is_some() || !self.crashed.load(Ordering::Acquire))
     }
 }
 

@@ -43,10 +43,10 @@ use self::producer::TcpProducer;
 use self::request::Topic;
 use self::transport::Transport;
 use super::embedded::EmbeddedControl;
+use super::instance_ids::InstanceIds;
 use super::library::ClusterPlace;
 use super::native::member_protocol::MemberSettings;
 use super::native::{NativeConsumer, NativeProducer, Profile};
-use super::places::Places;
 use super::protocol::BrokerId;
 use super::setup::Deadline;
 use super::wire::Api;
@@ -67,7 +67,7 @@ struct TcpCluster {
     topic: Topic,
     clock: Clock,
     /// The instance ids of the group, if only one member at a time may hold each.
-    places: Option<Places>,
+    instance_ids: Option<InstanceIds>,
     bootstrap: String,
     /// Number of known partitions, which existing clients read as well.
     partitions: Arc<AtomicU32>,
@@ -125,7 +125,7 @@ impl TcpCluster {
             brokers: asker.brokers().clone(),
             topic,
             clock,
-            places: Places::of(plan.group()),
+            instance_ids: InstanceIds::of(plan.group()),
             bootstrap: bootstrap.to_owned(),
             partitions: Arc::new(AtomicU32::new(plan.topic.partitions)),
             embedded,
@@ -179,11 +179,11 @@ impl ClusterPort for TcpCluster {
         };
         let transport = self.transport(vec![client], &spec.name)?;
         let member = spec.group.as_ref().map(|group| {
-            let claim = |places: &Places| {
+            let claim = |ids: &InstanceIds| {
                 let limit = self.plan.watch.close;
-                places.claim(group.consumer, group.incarnation, self.clock, limit)
+                ids.claim(group.consumer, group.incarnation, self.clock, limit)
             };
-            TcpMember::new(group.crashed.clone(), self.places.as_ref().map(claim))
+            TcpMember::new(group.crashed.clone(), self.instance_ids.as_ref().map(claim))
         });
         Ok(Box::new(TcpConsumer::new(transport, member, self.clock)))
     }

@@ -186,11 +186,11 @@ impl<C: Client> Transport<C> {
             };
             let complete = complete.map(|batches| (0, Outgoing::Batches(batches)));
             for (lane, outgoing) in complete.into_iter().chain(request) {
-                self.hand_over(Place { number, broker, lane }, outgoing, &mut lost, now);
+                self.hand_over(ConnectionKey { number, broker, lane }, outgoing, &mut lost, now);
             }
         }
         for (broker, batches) in gathered.0 {
-            let place = Place { number, broker, lane: 0 };
+            let place = ConnectionKey { number, broker, lane: 0 };
             self.hand_over(place, Outgoing::Batches(batches), &mut lost, now);
         }
         // The outbox keeps its memory, and the requests that were added by a break.
@@ -198,7 +198,7 @@ impl<C: Client> Transport<C> {
         self.clients[number].outbox().extend(added);
         let mut held = Time::NEVER;
         for at in 0..self.connections[number].len() {
-            let place = Place::of(number, at);
+            let place = ConnectionKey::of(number, at);
             let Some((connection, mut side)) = self.speaking(place, now) else { continue };
             if !connection.has_output() {
                 continue;
@@ -215,10 +215,10 @@ impl<C: Client> Transport<C> {
     /// A connection, if it exists, and the client's side of it.
     fn speaking(
         &mut self,
-        place: Place,
+        place: ConnectionKey,
         now: Time,
     ) -> Option<(&mut Connection, ClientSide<'_, C>)> {
-        let Place { number, broker, .. } = place;
+        let ConnectionKey { number, broker, .. } = place;
         let connection = self.connections.get_mut(number)?.get_mut(place.at())?.as_mut()?;
         let (client, brokers) = (&mut self.clients[number], &mut self.brokers);
         let (topic, leaders, memory) = (&mut self.topic, &mut self.leaders, &mut self.memory);
@@ -227,7 +227,7 @@ impl<C: Client> Transport<C> {
         Some((connection, side))
     }
 
-    fn connection(&mut self, place: Place) -> &mut Option<Box<Connection>> {
+    fn connection(&mut self, place: ConnectionKey) -> &mut Option<Box<Connection>> {
         let (connections, at) = (&mut self.connections[place.number], place.at());
         if connections.len() <= at {
             connections.resize_with(at + 1, || None);
@@ -237,7 +237,13 @@ impl<C: Client> Transport<C> {
 
     /// Passes a request to its connection. Requests to brokers in `lost` are dropped, because the client was told that
     /// it gets no responses from them.
-    fn hand_over(&mut self, place: Place, outgoing: Outgoing, lost: &mut Vec<BrokerId>, now: Time) {
+    fn hand_over(
+        &mut self,
+        place: ConnectionKey,
+        outgoing: Outgoing,
+        lost: &mut Vec<BrokerId>,
+        now: Time,
+    ) {
         if lost.contains(&place.broker) {
             return;
         }
@@ -247,8 +253,8 @@ impl<C: Client> Transport<C> {
         }
     }
 
-    fn push(&mut self, place: Place, outgoing: Outgoing, now: Time) -> Result<(), Broken> {
-        let Place { broker, .. } = place;
+    fn push(&mut self, place: ConnectionKey, outgoing: Outgoing, now: Time) -> Result<(), Broken> {
+        let ConnectionKey { broker, .. } = place;
         if self.connection(place).is_none() {
             let brokers = &self.brokers;
             let address = brokers.address(broker).map_err(Broken::NotResolved)?;
@@ -266,7 +272,7 @@ impl<C: Client> Transport<C> {
 
     /// Reads from and writes to a socket that is ready.
     fn serve(&mut self, ready: Ready, now: Time) {
-        let place = Place::of_token(ready.number);
+        let place = ConnectionKey::of_token(ready.number);
         let Some(name) = self.names.get(place.number) else { return };
         self.topic.client_id.clone_from(name);
         let Some((connection, mut side)) = self.speaking(place, now) else { return };
@@ -284,8 +290,8 @@ impl<C: Client> Transport<C> {
     }
 
     /// Handles a broken connection: tells the client, and closes its other connection to the broker.
-    fn broken(&mut self, place: Place, broken: &Broken, now: Time) {
-        let Place { number, broker, .. } = place;
+    fn broken(&mut self, place: ConnectionKey, broken: &Broken, now: Time) {
+        let ConnectionKey { number, broker, .. } = place;
         let address = self.brokers.name(broker);
         tracing::debug!(address, %broken, "connection lost");
         self.close(number, broker);
@@ -295,7 +301,8 @@ impl<C: Client> Transport<C> {
 
     fn close(&mut self, number: usize, broker: BrokerId) {
         for lane in 0..LANES {
-            if let Some(connection) = self.connection(Place { number, broker, lane }).take() {
+            if let Some(connection) = self.connection(ConnectionKey { number, broker, lane }).take()
+            {
                 connection.close(&self.poller);
                 self.counter.closed();
             }
@@ -339,16 +346,16 @@ fn lane(request: &Request) -> usize {
 
 /// A connection: the client, the broker, and the lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct ConnectionKey {
     number: usize,
     broker: BrokerId,
     lane: usize,
 }
 
-impl Place {
+impl ConnectionKey {
     /// The connection at this index of a client's list.
-    fn of(number: usize, at: usize) -> Place {
-        Place { number, broker: (at / LANES) as BrokerId, lane: at % LANES }
+    fn of(number: usize, at: usize) -> ConnectionKey {
+        ConnectionKey { number, broker: (at / LANES) as BrokerId, lane: at % LANES }
     }
 
     /// Index in the list of its client.
@@ -361,8 +368,8 @@ impl Place {
         self.number * BROKERS_MAX * LANES + self.at()
     }
 
-    fn of_token(token: usize) -> Place {
-        Place::of(token / (BROKERS_MAX * LANES), token % (BROKERS_MAX * LANES))
+    fn of_token(token: usize) -> ConnectionKey {
+        ConnectionKey::of(token / (BROKERS_MAX * LANES), token % (BROKERS_MAX * LANES))
     }
 }
 
@@ -373,8 +380,8 @@ mod tests {
     #[test]
     fn a_token_names_the_client_the_broker_and_the_connection() {
         for (number, broker, lane) in [(0, 0, 0), (0, 2, 1), (9_999, BROKERS_MAX as u32 - 1, 1)] {
-            let place = Place { number, broker, lane };
-            assert_eq!(Place::of_token(place.token()), place);
+            let place = ConnectionKey { number, broker, lane };
+            assert_eq!(ConnectionKey::of_token(place.token()), place);
         }
     }
 }

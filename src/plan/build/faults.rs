@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::group::MEMBERS_MAX;
 use crate::base::{ConsumerId, Seed, format_count, format_duration};
 use crate::fault::{
-    Aim, ClusterFault, Fault, FaultEffect, FaultFacts, FaultSchedule, KindPlan, Lasts, Targets,
-    There, WrittenKind,
+    Aim, ClusterFault, Fault, FaultEffect, FaultFacts, FaultSchedule, KindPlan, Lasts,
+    TargetCounts, Targets, WrittenKind,
 };
 use crate::plan::{BrokerPlan, FaultPlan, LoadPlan, Times, TopicPlan};
 use crate::reader::{Findings, GivenKey};
@@ -86,8 +86,13 @@ pub(super) fn build(
     plans
 }
 
-fn there(scenario: &Scenario, topic: &TopicPlan, load: &LoadPlan, broker: &BrokerPlan) -> There {
-    There {
+fn there(
+    scenario: &Scenario,
+    topic: &TopicPlan,
+    load: &LoadPlan,
+    broker: &BrokerPlan,
+) -> TargetCounts {
+    TargetCounts {
         consumers: members(scenario, topic.partitions),
         partitions: topic.partitions,
         pools: load.pools,
@@ -99,7 +104,7 @@ fn facts<'a>(
     scenario: &'a Scenario,
     load: &LoadPlan,
     broker: &BrokerPlan,
-    there: There,
+    there: TargetCounts,
     partitions_by_then: u32,
     schedule: &'a FaultSchedule,
 ) -> FaultFacts<'a> {

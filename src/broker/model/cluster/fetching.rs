@@ -1,7 +1,7 @@
 //! Fetch requests: records up to the high watermark, or a delay until there are some.
 
-use super::state::{Alarm, Caller, ClientId, Fetched, Output, Outputs};
-use super::state::{Cluster, Place};
+use super::state::{Alarm, Caller, ClientId, ClusterEffect, ClusterEffects, Fetched};
+use super::state::{ClientState, Cluster};
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, FetchSlot};
 
@@ -15,7 +15,7 @@ impl Cluster {
         broker: BrokerId,
         caller: Caller,
         mut fetch: Box<Fetch>,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         let client = caller.client;
         self.forget_fetch(client, broker);
@@ -27,7 +27,7 @@ impl Cluster {
         let place = self.place_mut(client, broker);
         if !place.has_alarm {
             place.has_alarm = true;
-            out.push(Output::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
+            out.push(ClusterEffect::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
         }
     }
 
@@ -104,7 +104,7 @@ impl Cluster {
         let place = self.places.get(self.place(client, broker));
         let finds_nothing =
             |slot: &FetchSlot| self.visible(broker, slot.partition) == Some(slot.offset);
-        let is_free = |place: &Place| place.has_alarm && place.parked.is_none();
+        let is_free = |place: &ClientState| place.has_alarm && place.parked.is_none();
         place.is_some_and(is_free) && fetch.slots.iter().all(finds_nothing)
     }
 
@@ -115,7 +115,7 @@ impl Cluster {
         at: Time,
         broker: BrokerId,
         partition: PartitionId,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         while let Some(client) = self.partition(partition).waiting.pop_front() {
             self.answer(at, broker, client, out);
@@ -129,7 +129,7 @@ impl Cluster {
         &mut self,
         at: Time,
         partition: PartitionId,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         for client in std::mem::take(&mut self.partition(partition).waiting) {
             for broker in 0..self.settings.brokers {
@@ -141,7 +141,7 @@ impl Cluster {
     }
 
     /// Answers a delayed fetch with the records that there are.
-    fn answer(&mut self, at: Time, broker: BrokerId, client: ClientId, out: &mut Outputs) {
+    fn answer(&mut self, at: Time, broker: BrokerId, client: ClientId, out: &mut ClusterEffects) {
         let Some((caller, mut fetch)) = self.forget_fetch(client, broker) else { return };
         self.fill(broker, &mut fetch);
         out.fetched.push(Fetched { at, from: broker, to: caller, fetch });
@@ -168,7 +168,7 @@ impl Cluster {
         now: Time,
         broker: BrokerId,
         client: ClientId,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         let is_paused = self.brokers[broker as usize].is_paused;
         let place = self.place_mut(client, broker);
@@ -182,12 +182,12 @@ impl Cluster {
             self.answer(now, broker, client, out);
         } else {
             place.has_alarm = true;
-            out.push(Output::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
+            out.push(ClusterEffect::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
         }
     }
 
     /// Checks every fetch that is delayed at `broker`.
-    pub(super) fn look_again(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    pub(super) fn look_again(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         let brokers = self.settings.brokers as usize;
         for client in 0..self.places.len().div_ceil(brokers) {
             let client = client as ClientId;

@@ -1,7 +1,7 @@
 //! The cluster: requests in, responses out, each with the time at which it leaves.
 //!
 //! A pure machine. [`Cluster::request`] handles a request that reaches a broker. [`Cluster::alarm`] is called at the
-//! times that the cluster has announced. Each fault has a method. All of them add their effects to [`Outputs`].
+//! times that the cluster has announced. Each fault has a method. All of them add their effects to [`ClusterEffects`].
 
 mod fetching;
 mod leaders;
@@ -12,7 +12,7 @@ mod state;
 
 use std::collections::VecDeque;
 
-use self::state::{Broker, InjectedErrors, Partition, Place, ReplicationRounds};
+use self::state::{Broker, ClientState, InjectedErrors, Partition, ReplicationRounds};
 use super::group::{GroupCoordinator, GroupError, GroupResponse, Ticket};
 use super::log::PartitionLog;
 use super::log::ProducerStates;
@@ -21,7 +21,7 @@ use crate::base::{Offset, PartitionId, Seed, Time};
 use crate::broker::protocol::{BrokerId, RecordBuffer, Records, Request, Response};
 
 pub use self::leaders::LeaderChange;
-pub use self::state::{Alarm, Caller, ClientId, Fetched, Output, Outputs, Produced};
+pub use self::state::{Alarm, Caller, ClientId, ClusterEffect, ClusterEffects, Fetched, Produced};
 pub use self::state::{Cluster, ClusterSettings};
 
 impl Cluster {
@@ -95,7 +95,7 @@ impl Cluster {
         broker: BrokerId,
         caller: Caller,
         request: Request,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         if self.brokers[broker as usize].is_paused {
             return self.brokers[broker as usize].queue.push((caller, request));
@@ -134,11 +134,11 @@ impl Cluster {
             }
             Request::Close => return,
         };
-        out.push(Output::Reply { at, from: broker, to: caller, response });
+        out.push(ClusterEffect::Reply { at, from: broker, to: caller, response });
     }
 
-    /// Handles an alarm that [`Output::Alarm`] announced.
-    pub fn alarm(&mut self, now: Time, alarm: Alarm, out: &mut Outputs) {
+    /// Handles an alarm that [`ClusterEffect::Alarm`] announced.
+    pub fn alarm(&mut self, now: Time, alarm: Alarm, out: &mut ClusterEffects) {
         match alarm {
             Alarm::Fetch { client, broker } => self.expire(now, broker, client, out),
             Alarm::Group => self.group_is_due(now, out),
@@ -161,7 +161,7 @@ impl Cluster {
         }
     }
 
-    fn group_is_due(&mut self, now: Time, out: &mut Outputs) {
+    fn group_is_due(&mut self, now: Time, out: &mut ClusterEffects) {
         if now >= self.group_alarm {
             self.group_alarm = Time::NEVER;
         }
@@ -172,16 +172,16 @@ impl Cluster {
         }
     }
 
-    fn group_says(&mut self, at: Time, out: &mut Outputs) {
+    fn group_says(&mut self, at: Time, out: &mut ClusterEffects) {
         let from = self.coordinator;
         for (ticket, response) in self.group.take_answers() {
             let (to, response) = (caller(ticket), Response::Group(Box::new(response)));
-            out.push(Output::Reply { at, from, to, response });
+            out.push(ClusterEffect::Reply { at, from, to, response });
         }
         let deadline = self.group.next_deadline().unwrap_or(Time::NEVER);
         if deadline < self.group_alarm {
             self.group_alarm = deadline;
-            out.push(Output::Alarm { at: deadline, alarm: Alarm::Group });
+            out.push(ClusterEffect::Alarm { at: deadline, alarm: Alarm::Group });
         }
     }
 
@@ -193,7 +193,7 @@ impl Cluster {
         (client * self.settings.brokers + broker) as usize
     }
 
-    fn place_mut(&mut self, client: ClientId, broker: BrokerId) -> &mut Place {
+    fn place_mut(&mut self, client: ClientId, broker: BrokerId) -> &mut ClientState {
         let place = self.place(client, broker);
         if self.places.len() <= place {
             self.make_place(place);
@@ -203,7 +203,7 @@ impl Cluster {
 
     #[cold]
     fn make_place(&mut self, place: usize) {
-        self.places.resize_with(place + 1, Place::default);
+        self.places.resize_with(place + 1, ClientState::default);
     }
 }
 

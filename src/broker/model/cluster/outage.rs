@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use super::state::{Alarm, Cluster, Output, Outputs, Partition};
+use super::state::{Alarm, Cluster, ClusterEffect, ClusterEffects, Partition};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::replicas::{Election, Replicas};
 use crate::broker::protocol::BrokerId;
@@ -34,7 +34,7 @@ impl Cluster {
     }
 
     /// Ends a broker's process, and with it its connections. Its log stays on the disk.
-    pub fn crash(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    pub fn crash(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         let own = &mut self.brokers[broker as usize];
         own.is_down = true;
         own.is_paused = false;
@@ -54,19 +54,19 @@ impl Cluster {
     }
 
     /// Starts a broker's process again.
-    pub fn restart(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    pub fn restart(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         self.brokers[broker as usize].is_down = false;
         self.is_reachable_again(now, broker, out);
     }
 
     /// Stops a broker's process, as SIGSTOP does.
-    pub fn pause(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    pub fn pause(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         self.brokers[broker as usize].is_paused = true;
         self.poll_timed_out(now, broker, out);
     }
 
     /// Continues a broker's process, which then handles the requests that have arrived meanwhile.
-    pub fn go_on(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    pub fn go_on(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         let own = &mut self.brokers[broker as usize];
         if !std::mem::take(&mut own.is_paused) {
             return;
@@ -79,14 +79,14 @@ impl Cluster {
             }
             let before = out.others.len();
             self.request(now, broker, caller, request, out);
-            closed.extend(out.others[before..].iter().filter_map(Output::closes));
+            closed.extend(out.others[before..].iter().filter_map(ClusterEffect::closes));
         }
         self.is_reachable_again(now, broker, out);
         self.look_again(now, broker, out);
     }
 
     /// Cuts a broker off from the controller and the other brokers. Clients still reach it.
-    pub fn isolate(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    pub fn isolate(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         let known = |partition: &Partition| {
             (partition.replicas.leader(), partition.replicas.high_watermark())
         };
@@ -98,7 +98,7 @@ impl Cluster {
     }
 
     /// Connects a broker to all others again, and lets it learn of the changes.
-    pub fn rejoin(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    pub fn rejoin(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         let own = &mut self.brokers[broker as usize];
         own.is_isolated = false;
         own.stale = None;
@@ -107,13 +107,25 @@ impl Cluster {
     }
 
     /// Delays the messages of a broker to other brokers by this time.
-    pub fn delay_links(&mut self, now: Time, broker: BrokerId, by: Duration, out: &mut Outputs) {
+    pub fn delay_links(
+        &mut self,
+        now: Time,
+        broker: BrokerId,
+        by: Duration,
+        out: &mut ClusterEffects,
+    ) {
         self.brokers[broker as usize].link_delay = by;
         self.replicate_all(now, out);
     }
 
     /// Slows down each append to a broker's disk by this time.
-    pub fn slow_disk(&mut self, now: Time, broker: BrokerId, by: Duration, out: &mut Outputs) {
+    pub fn slow_disk(
+        &mut self,
+        now: Time,
+        broker: BrokerId,
+        by: Duration,
+        out: &mut ClusterEffects,
+    ) {
         self.brokers[broker as usize].disk_cost = by;
         self.replicate_all(now, out);
     }
@@ -125,7 +137,7 @@ impl Cluster {
     }
 
     /// Makes `to`, or the next broker that runs, the coordinator. Members and committed offsets move with it.
-    pub fn move_coordinator(&mut self, now: Time, to: Option<BrokerId>, out: &mut Outputs) {
+    pub fn move_coordinator(&mut self, now: Time, to: Option<BrokerId>, out: &mut ClusterEffects) {
         let (count, old) = (self.settings.brokers, self.coordinator);
         let next = to.into_iter().chain((1..count).map(|step| (old + step) % count));
         let fit = |id: &BrokerId| {
@@ -183,11 +195,11 @@ impl Cluster {
         if leader == Some(broker) { now.or(Some(then)) } else { None }
     }
 
-    fn poll_timed_out(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    fn poll_timed_out(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         let own = &mut self.brokers[broker as usize];
         own.silences += 1;
         let alarm = Alarm::Session { broker, silence: own.silences };
-        out.push(Output::Alarm { at: now + self.settings.broker_session, alarm });
+        out.push(ClusterEffect::Alarm { at: now + self.settings.broker_session, alarm });
         self.replicate_all(now, out);
     }
 
@@ -197,7 +209,7 @@ impl Cluster {
         now: Time,
         broker: BrokerId,
         silence: u32,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         let own = &mut self.brokers[broker as usize];
         if own.silences != silence || own.is_reachable() || own.is_fenced {
@@ -214,7 +226,7 @@ impl Cluster {
     }
 
     /// Notes that the controller can reach a broker again.
-    fn is_reachable_again(&mut self, now: Time, broker: BrokerId, out: &mut Outputs) {
+    fn is_reachable_again(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         let own = &mut self.brokers[broker as usize];
         if !own.is_reachable() {
             return;
@@ -229,7 +241,12 @@ impl Cluster {
     }
 
     /// Applies `change` to the replicas of every partition, because a broker is up or down.
-    fn elect(&mut self, now: Time, change: impl Fn(&mut Replicas) -> Election, out: &mut Outputs) {
+    fn elect(
+        &mut self,
+        now: Time,
+        change: impl Fn(&mut Replicas) -> Election,
+        out: &mut ClusterEffects,
+    ) {
         for id in (0..self.partitions.len() as u32).map(PartitionId) {
             let replicas = &mut self.partition(id).replicas;
             let before = replicas.high_watermark();
@@ -245,7 +262,7 @@ impl Cluster {
         id: PartitionId,
         election: Election,
         before: i64,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         self.note_change(now, id);
         match election {
@@ -269,7 +286,7 @@ impl Cluster {
 
 impl Cluster {
     /// Announces the next check if a partition is not led by its preferred replica.
-    pub(super) fn watch_balance(&mut self, now: Time, out: &mut Outputs) {
+    pub(super) fn watch_balance(&mut self, now: Time, out: &mut ClusterEffects) {
         let Some(interval) = self.settings.leader_balance else { return };
         let is_balanced = self.partitions.iter().all(|partition| partition.replicas.is_balanced());
         if is_balanced || self.balance_alarm {
@@ -278,11 +295,11 @@ impl Cluster {
         self.balance_alarm = true;
         let interval = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX).max(1);
         let at = Time(now.0.div_euclid(interval).saturating_add(1).saturating_mul(interval));
-        out.push(Output::Alarm { at, alarm: Alarm::Balance });
+        out.push(ClusterEffect::Alarm { at, alarm: Alarm::Balance });
     }
 
     /// The controller's check: elects preferred replicas that are in sync.
-    pub(super) fn balance(&mut self, now: Time, out: &mut Outputs) {
+    pub(super) fn balance(&mut self, now: Time, out: &mut ClusterEffects) {
         self.balance_alarm = false;
         for id in (0..self.partitions.len() as u32).map(PartitionId) {
             let preferred = self.partition(id).replicas.broker(0);
@@ -350,7 +367,7 @@ mod tests {
         fn at(
             &mut self,
             seconds: u64,
-            what: impl Fn(&mut Cluster, Time, &mut Outputs),
+            what: impl Fn(&mut Cluster, Time, &mut ClusterEffects),
         ) -> Vec<Option<BrokerId>> {
             let until = Time::ZERO + SECOND * seconds as u32;
             while let Some(next) = self.alarms.iter().map(|(at, _)| *at).min()
@@ -364,14 +381,14 @@ mod tests {
             self.cluster.leaders(1)
         }
 
-        fn hear(&mut self, what: impl FnOnce(&mut Cluster, &mut Outputs)) {
-            let mut out = Outputs::default();
+        fn hear(&mut self, what: impl FnOnce(&mut Cluster, &mut ClusterEffects)) {
+            let mut out = ClusterEffects::default();
             what(&mut self.cluster, &mut out);
             let fetched = out.fetched.into_iter();
             self.fetched.extend(fetched.map(|out| (out.at, out.from, out.fetch.slots[0].error)));
             let alarms = out.others.into_iter().filter_map(|output| match output {
-                Output::Alarm { at, alarm } => Some((at, alarm)),
-                Output::Reply { .. } | Output::Disconnect { .. } => None,
+                ClusterEffect::Alarm { at, alarm } => Some((at, alarm)),
+                ClusterEffect::Reply { .. } | ClusterEffect::Disconnect { .. } => None,
             });
             self.alarms.extend(alarms);
         }

@@ -9,7 +9,9 @@
 use std::time::Duration;
 
 use super::refusal::{error_code, is_appended};
-use super::state::{Alarm, Broker, Caller, Cluster, Output, Outputs, Produced, Unacknowledged};
+use super::state::{
+    Alarm, Broker, Caller, Cluster, ClusterEffect, ClusterEffects, Produced, Unacknowledged,
+};
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::log::SequenceCheck;
 use crate::broker::protocol::{BrokerId, ErrorCode, Produce};
@@ -38,7 +40,7 @@ impl Cluster {
         broker: BrokerId,
         caller: Caller,
         produce: Box<Produce>,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         if self.settings.replication_factor > 1 {
             let place = self.place_mut(caller.client, broker);
@@ -56,12 +58,12 @@ impl Cluster {
         broker: BrokerId,
         caller: Caller,
         produce: &Produce,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         let at = self.brokers[broker as usize].write(at);
         let refusal = self.refusals.take(Api::Produce);
         if refusal == Some(ApiError::Disconnect) {
-            return out.push(Output::Disconnect { broker, caller });
+            return out.push(ClusterEffect::Disconnect { broker, caller });
         }
         if refusal.is_none() && produce.acks != Acks::None {
             self.refusals.note_lost(Api::Produce, broker, caller, produce.number);
@@ -90,7 +92,7 @@ impl Cluster {
             (Acks::None, None) => {}
             // Closing the connection is the only way to report the error. The client then asks for the leaders again
             // (KafkaApis.handleProduceRequest).
-            (Acks::None, Some(_)) => out.push(Output::Disconnect { broker, caller }),
+            (Acks::None, Some(_)) => out.push(ClusterEffect::Disconnect { broker, caller }),
             (Acks::Leader | Acks::All, error) => {
                 out.produced.push(Produced { at, from: broker, to: caller, number, offset, error });
             }
@@ -102,7 +104,7 @@ impl Cluster {
         at: Time,
         broker: BrokerId,
         produce: &Produce,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) -> Appended {
         let (id, needs_all) = (produce.partition, produce.acks == Acks::All);
         let (retention, min_insync) = (self.settings.retention_bytes, self.settings.min_insync);
@@ -157,7 +159,7 @@ impl Cluster {
 
     /// The high watermark has moved: acknowledges the batches that are replicated, continues with later batches on
     /// their connections, and answers fetches.
-    pub(super) fn committed(&mut self, now: Time, id: PartitionId, out: &mut Outputs) {
+    pub(super) fn committed(&mut self, now: Time, id: PartitionId, out: &mut ClusterEffects) {
         let partition = self.partition(id);
         let (visible, leader) = (partition.replicas.high_watermark(), partition.replicas.leader());
         let mut done = 0;
@@ -180,7 +182,7 @@ impl Cluster {
 
     /// A partition's leader is down or was replaced: a request that waits for it gets an error, if its broker can still
     /// answer.
-    pub(super) fn refuse_waiting(&mut self, now: Time, id: PartitionId, out: &mut Outputs) {
+    pub(super) fn refuse_waiting(&mut self, now: Time, id: PartitionId, out: &mut ClusterEffects) {
         for batch in std::mem::take(&mut self.partition(id).unacknowledged) {
             if self.brokers[batch.broker as usize].is_reachable() {
                 out.produced.push(batch.answer(now, Some(ErrorCode::NotLeaderOrFollower)));
@@ -195,7 +197,7 @@ impl Cluster {
         now: Time,
         broker: BrokerId,
         caller: Caller,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         let place = self.place_mut(caller.client, broker);
         if place.muted != Some(caller.connection) {
@@ -222,7 +224,7 @@ impl Cluster {
         now: Time,
         leader: BrokerId,
         id: PartitionId,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         if self.partition(id).is_dirty {
             return;
@@ -256,7 +258,7 @@ impl Cluster {
         leader: BrokerId,
         follower: BrokerId,
         id: PartitionId,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) {
         let number = self.rounds.number(leader, follower);
         let pair = &mut self.rounds.rounds[number as usize];
@@ -268,7 +270,7 @@ impl Cluster {
         }
     }
 
-    fn begin_round(&mut self, now: Time, number: u32, out: &mut Outputs) {
+    fn begin_round(&mut self, now: Time, number: u32, out: &mut ClusterEffects) {
         let (leader, follower) = (number / self.settings.brokers, number % self.settings.brokers);
         let pair = &mut self.rounds.rounds[number as usize];
         pair.is_under_way = true;
@@ -284,7 +286,7 @@ impl Cluster {
         let pair = &mut self.rounds.rounds[number as usize];
         (pair.bringing, pair.next) = (bringing, next);
         pair.next.clear();
-        out.push(Output::Alarm { at, alarm: Alarm::Replicated { pair: number } });
+        out.push(ClusterEffect::Alarm { at, alarm: Alarm::Replicated { pair: number } });
     }
 
     /// Time from the append until the leader knows that the follower has the records: the response to the fetch that
@@ -298,7 +300,7 @@ impl Cluster {
     }
 
     /// Handles the end of a round: followers have the records of it.
-    pub(super) fn replicated(&mut self, now: Time, number: u32, out: &mut Outputs) {
+    pub(super) fn replicated(&mut self, now: Time, number: u32, out: &mut ClusterEffects) {
         let (leader, follower) = (number / self.settings.brokers, number % self.settings.brokers);
         if !self.brokers[leader as usize].is_reachable() {
             // Records that could not be replicated are replicated when the leader can be reached again.
@@ -337,7 +339,7 @@ impl Cluster {
     }
 
     /// Starts rounds for followers that are behind and can be reached, because the state of a broker has changed.
-    pub(super) fn replicate_all(&mut self, now: Time, out: &mut Outputs) {
+    pub(super) fn replicate_all(&mut self, now: Time, out: &mut ClusterEffects) {
         self.is_full_speed = self.brokers.iter().all(Broker::is_full_speed);
         for id in 0..self.partitions.len() as u32 {
             let id = PartitionId(id);
@@ -350,13 +352,13 @@ impl Cluster {
         if !self.laggards_alarm && !self.is_full_speed {
             self.laggards_alarm = true;
             let at = now + self.settings.replica_lag_max / 2;
-            out.push(Output::Alarm { at, alarm: Alarm::Laggards });
+            out.push(ClusterEffect::Alarm { at, alarm: Alarm::Laggards });
         }
     }
 
     /// Removes followers that were behind for too long from the in-sync replicas. Leaders check that twice per
     /// `replica.lag.time.max.ms`.
-    pub(super) fn drop_laggards(&mut self, now: Time, out: &mut Outputs) {
+    pub(super) fn drop_laggards(&mut self, now: Time, out: &mut ClusterEffects) {
         let lag_max = self.settings.replica_lag_max;
         for id in 0..self.partitions.len() as u32 {
             let id = PartitionId(id);
@@ -370,7 +372,7 @@ impl Cluster {
         }
         self.laggards_alarm = !self.is_full_speed;
         if self.laggards_alarm {
-            out.push(Output::Alarm { at: now + lag_max / 2, alarm: Alarm::Laggards });
+            out.push(ClusterEffect::Alarm { at: now + lag_max / 2, alarm: Alarm::Laggards });
         }
     }
 }

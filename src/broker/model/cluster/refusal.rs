@@ -1,6 +1,6 @@
 //! Errors and lost responses that are injected into the next requests.
 
-use super::state::{Caller, Output, Outputs};
+use super::state::{Caller, ClusterEffect, ClusterEffects};
 use super::state::{Cluster, Unanswered};
 use crate::base::Time;
 use crate::broker::model::group::{GroupError, GroupRequest, GroupResponse};
@@ -37,7 +37,7 @@ impl Cluster {
     /// Closes connections in place of the responses that are to be lost. Later responses on these connections are lost
     /// as well.
     #[cold]
-    pub fn drop_lost_answers(&mut self, out: &mut Outputs) {
+    pub fn drop_lost_answers(&mut self, out: &mut ClusterEffects) {
         let unanswered = &mut self.refusals.unanswered;
         let mut closed: Vec<(BrokerId, Caller)> = Vec::new();
         let mut is_lost = |broker, caller, number, is_api: fn(Api) -> bool| {
@@ -53,13 +53,13 @@ impl Cluster {
         out.produced.retain(|it| !is_lost(it.from, it.to, it.number, |api| api == Api::Produce));
         out.fetched.retain(|it| !is_lost(it.from, it.to, 0, |api| api == Api::Fetch));
         out.others.retain(|output| match output {
-            Output::Reply { from, to, .. } => {
+            ClusterEffect::Reply { from, to, .. } => {
                 !is_lost(*from, *to, 0, |api| ![Api::Produce, Api::Fetch].contains(&api))
             }
-            Output::Disconnect { .. } | Output::Alarm { .. } => true,
+            ClusterEffect::Disconnect { .. } | ClusterEffect::Alarm { .. } => true,
         });
         for (broker, caller) in closed {
-            out.push(Output::Disconnect { broker, caller });
+            out.push(ClusterEffect::Disconnect { broker, caller });
         }
     }
 
@@ -71,7 +71,7 @@ impl Cluster {
         caller: Caller,
         request: Request,
         at: Time,
-        out: &mut Outputs,
+        out: &mut ClusterEffects,
     ) -> Option<Request> {
         let Some(api) = api(&request) else { return Some(request) };
         let Some(code) = self.refusals.take(api) else {
@@ -79,7 +79,7 @@ impl Cluster {
             return Some(request);
         };
         if code == ApiError::Disconnect {
-            out.push(Output::Disconnect { broker, caller });
+            out.push(ClusterEffect::Disconnect { broker, caller });
             return None;
         }
         let response = match request {
@@ -92,7 +92,7 @@ impl Cluster {
             }
             _ => Response::Refused(error_code(code)),
         };
-        out.push(Output::Reply { at, from: broker, to: caller, response });
+        out.push(ClusterEffect::Reply { at, from: broker, to: caller, response });
         None
     }
 }

@@ -53,7 +53,7 @@ pub struct Cluster {
     pub(super) brokers: Vec<Broker>,
     pub(super) partitions: Vec<Partition>,
     /// Index: client and broker.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<ClientState>,
     pub(super) rounds: ReplicationRounds,
     pub(super) refusals: InjectedErrors,
     pub(super) producers: i64,
@@ -164,7 +164,7 @@ impl Broker {
 
 /// The state of a client at a broker.
 #[derive(Debug, Default)]
-pub(super) struct Place {
+pub(super) struct ClientState {
     /// The delayed fetch.
     pub(super) parked: Option<Box<Fetch>>,
     /// Connection of the delayed fetch, and the time since when it is delayed.
@@ -179,7 +179,7 @@ pub(super) struct Place {
     pub(super) batches: VecDeque<(Caller, Box<Produce>)>,
 }
 
-impl Place {
+impl ClientState {
     /// End of the delay, if a fetch is delayed.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.parked.as_ref().map(|fetch| self.since + fetch.wait_max)
@@ -355,13 +355,13 @@ const DONE_MAX: usize = 64;
 
 /// The effects of a call.
 #[derive(Debug, Default)]
-pub struct Outputs {
+pub struct ClusterEffects {
     /// Responses to batches.
     pub produced: Vec<Produced>,
     /// Responses to fetches.
     pub fetched: Vec<Fetched>,
     /// All other effects, in order.
-    pub others: Vec<Output>,
+    pub others: Vec<ClusterEffect>,
     /// Used requests, for their memory.
     pub done: Vec<Box<Produce>>,
 }
@@ -398,7 +398,7 @@ pub struct Fetched {
 
 /// Another effect of the cluster.
 #[derive(Debug)]
-pub enum Output {
+pub enum ClusterEffect {
     /// A response leaves `from` for `to` at `at`.
     Reply {
         /// Time at which the response leaves.
@@ -426,17 +426,17 @@ pub enum Output {
     },
 }
 
-impl Output {
+impl ClusterEffect {
     /// The connection that this effect closes, if any.
     pub(super) fn closes(&self) -> Option<Caller> {
         match self {
-            Output::Disconnect { caller, .. } => Some(*caller),
-            Output::Reply { .. } | Output::Alarm { .. } => None,
+            ClusterEffect::Disconnect { caller, .. } => Some(*caller),
+            ClusterEffect::Reply { .. } | ClusterEffect::Alarm { .. } => None,
         }
     }
 }
 
-impl Outputs {
+impl ClusterEffects {
     /// Keeps a request that was used, for its memory.
     #[inline]
     pub(super) fn done(&mut self, mut request: Box<Produce>) {
@@ -447,7 +447,7 @@ impl Outputs {
     }
 
     /// Adds an effect that is no response to a batch or a fetch.
-    pub fn push(&mut self, output: Output) {
+    pub fn push(&mut self, output: ClusterEffect) {
         self.others.push(output);
     }
 }

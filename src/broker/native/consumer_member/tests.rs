@@ -20,7 +20,7 @@ fn member(instance_id: Option<&str>) -> ConsumerMember {
     let settings = ConsumerProtocolSettings {
         member_id: "run-3-1".to_owned(),
         assignor: Some(crate::plan::RemoteAssignor::Range),
-        holds_place: false,
+        holds_instance_id: false,
     };
     ConsumerMember::new(settings, instance_id.map(str::to_owned), Duration::from_secs(300))
 }
@@ -420,7 +420,7 @@ fn one_that_crashes_says_nothing_unless_its_place_would_be_lost() {
     member.crash();
     assert_eq!((member.tick(at(60_000)), requests(&mut member)), (Time::NEVER, vec![]));
     let mut member = up(Some("static"), &[1]);
-    member.holds_place = true;
+    member.holds_instance_id = true;
     member.crash();
     assert_eq!(requests(&mut member), ["epoch -2"]);
 }

@@ -24,7 +24,7 @@ struct OpenRequest {
 
 /// The limits of requests in flight.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
+pub(super) struct InFlightLimits {
     /// Largest number of requests in flight.
     pub(super) requests_max: usize,
     /// Bytes from which on a request takes no more batches. With 0, it takes one batch.
@@ -36,19 +36,19 @@ pub(super) struct Window {
 impl InFlight {
     /// True if a batch of a partition can be sent whose last batch was sent in request `last`.
     #[inline]
-    pub(super) fn has_room(&self, window: Window, last: u64) -> bool {
+    pub(super) fn has_room(&self, window: InFlightLimits, last: u64) -> bool {
         self.requests < window.requests_max || self.takes_more(window, last)
     }
 
     /// True if a batch of any partition can be sent.
     #[inline]
-    pub(super) fn may_have_room(&self, window: Window) -> bool {
+    pub(super) fn may_have_room(&self, window: InFlightLimits) -> bool {
         self.has_room(window, 0)
     }
 
     /// True if the latest request takes another batch, of a partition that it has no batch of.
     #[inline]
-    fn takes_more(&self, window: Window, last: u64) -> bool {
+    fn takes_more(&self, window: InFlightLimits, last: u64) -> bool {
         self.open.bytes < window.request_bytes
             && self.open.outbox == window.outbox
             && self.open.number != last
@@ -58,7 +58,12 @@ impl InFlight {
     /// Adds a batch whose number is set, and returns the number of its request. `last` is the request of the
     /// partition's previous batch.
     #[inline]
-    pub(super) fn push(&mut self, mut batch: Box<ProducerBatch>, window: Window, last: u64) -> u64 {
+    pub(super) fn push(
+        &mut self,
+        mut batch: Box<ProducerBatch>,
+        window: InFlightLimits,
+        last: u64,
+    ) -> u64 {
         let bytes = batch.bytes;
         if self.takes_more(window, last) {
             batch.request = self.open.number;
@@ -120,7 +125,8 @@ impl InFlight {
 mod tests {
     use super::*;
 
-    const WINDOW: Window = Window { requests_max: 2, request_bytes: 250, outbox: 1 };
+    const WINDOW: InFlightLimits =
+        InFlightLimits { requests_max: 2, request_bytes: 250, outbox: 1 };
 
     fn batch(number: u64) -> Box<ProducerBatch> {
         let mut batch = Box::<ProducerBatch>::default();
@@ -128,7 +134,7 @@ mod tests {
         batch
     }
 
-    fn sent(window: Window, lasts: &[u64]) -> (InFlight, Vec<u64>) {
+    fn sent(window: InFlightLimits, lasts: &[u64]) -> (InFlight, Vec<u64>) {
         let mut in_flight = InFlight::default();
         let mut requests = Vec::new();
         for (number, last) in (1..).zip(lasts) {
@@ -143,7 +149,7 @@ mod tests {
         assert_eq!((requests, in_flight.requests), (vec![1, 1, 1, 4], 2));
         assert!(in_flight.has_room(WINDOW, 0), "the second request has room");
         assert!(!in_flight.has_room(WINDOW, 4), "not for a partition that is in it");
-        assert!(!in_flight.has_room(Window { outbox: 2, ..WINDOW }, 0), "it is under way");
+        assert!(!in_flight.has_room(InFlightLimits { outbox: 2, ..WINDOW }, 0), "it is under way");
     }
 
     #[test]
@@ -153,7 +159,7 @@ mod tests {
 
     #[test]
     fn without_a_size_each_batch_is_a_request() {
-        let window = Window { request_bytes: 0, ..WINDOW };
+        let window = InFlightLimits { request_bytes: 0, ..WINDOW };
         let (in_flight, requests) = sent(window, &[0, 0]);
         assert_eq!(requests, [1, 2]);
         assert!(!in_flight.has_room(window, 0));

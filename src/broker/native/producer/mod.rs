@@ -13,7 +13,7 @@ use std::time::Duration;
 use self::batch::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, EXPIRE_INTERVAL, PartitionQueue, ProducerBatch,
 };
-use self::in_flight::{InFlight, Window};
+use self::in_flight::{InFlight, InFlightLimits};
 use super::Profile;
 use super::metadata::Metadata;
 use crate::base::{PartitionId, Time};
@@ -138,9 +138,9 @@ impl NativeProducer {
 
     /// The limits of requests in flight.
     #[inline]
-    fn window(&self) -> Window {
+    fn window(&self) -> InFlightLimits {
         let (requests_max, request_bytes) = (self.in_flight_max, self.profile.request_bytes);
-        Window { requests_max, request_bytes, outbox: self.outboxes }
+        InFlightLimits { requests_max, request_bytes, outbox: self.outboxes }
     }
 
     /// True if there is no room for another record.

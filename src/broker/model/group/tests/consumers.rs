@@ -7,8 +7,9 @@ use crate::plan::RemoteAssignor;
 /// A member with this id, and with this instance if it is static.
 fn of_the_protocol(id: &str, instance: Option<&str>, assignor: RemoteAssignor) -> MemberSettings {
     let assignor = Some(assignor);
-    let (member_id, holds_place) = (id.to_owned(), false);
-    let consumer_protocol = Some(ConsumerProtocolSettings { member_id, assignor, holds_place });
+    let (member_id, holds_instance_id) = (id.to_owned(), false);
+    let consumer_protocol =
+        Some(ConsumerProtocolSettings { member_id, assignor, holds_instance_id });
     MemberSettings { consumer_protocol, ..settings(Assignor::Range, instance) }
 }
 

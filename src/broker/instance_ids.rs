@@ -13,7 +13,7 @@ use crate::plan::GroupPlan;
 
 /// The holders of instance ids. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places(Arc<Held>);
+pub(crate) struct InstanceIds(Arc<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
@@ -27,10 +27,10 @@ impl Held {
     }
 }
 
-impl Places {
+impl InstanceIds {
     /// The instance ids of this group's members, if only one client may hold each.
-    pub(crate) fn of(group: Option<&GroupPlan>) -> Option<Places> {
-        group.is_some_and(GroupPlan::has_exclusive_places).then(Places::default)
+    pub(crate) fn of(group: Option<&GroupPlan>) -> Option<InstanceIds> {
+        group.is_some_and(GroupPlan::has_exclusive_instance_ids).then(InstanceIds::default)
     }
 
     /// A claim to the instance id of `consumer`. It is valid once the holder has released it, or after `limit`: then
@@ -41,15 +41,15 @@ impl Places {
         incarnation: Incarnation,
         clock: Clock,
         limit: Duration,
-    ) -> Place {
+    ) -> InstanceIdClaim {
         let patient_until = clock.now() + limit;
-        Place { held: self.0.clone(), consumer, incarnation, clock, patient_until }
+        InstanceIdClaim { held: self.0.clone(), consumer, incarnation, clock, patient_until }
     }
 }
 
 /// A member's instance id, or the claim to it. Dropping it releases the id, to be done when the client is closed.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct InstanceIdClaim {
     held: Arc<Held>,
     consumer: ConsumerId,
     incarnation: Incarnation,
@@ -57,7 +57,7 @@ pub(crate) struct Place {
     patient_until: Time,
 }
 
-impl Place {
+impl InstanceIdClaim {
     /// Takes the instance id, for which it waits at most `wait`. True if it is held now.
     pub(crate) fn take(&self, wait: Duration) -> bool {
         let wait = wait.min(self.patient_until.remaining(self.clock.now()));
@@ -74,7 +74,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for InstanceIdClaim {
     fn drop(&mut self) {
         let mut holders = self.held.lock();
         if holders.get(&self.consumer) == Some(&self.incarnation) {
@@ -90,18 +90,23 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    fn claim(places: &Places, consumer: u32, incarnation: u32, limit: Duration) -> Place {
-        places.claim(ConsumerId(consumer), Incarnation(incarnation), Clock::start(), limit)
+    fn claim(
+        ids: &InstanceIds,
+        consumer: u32,
+        incarnation: u32,
+        limit: Duration,
+    ) -> InstanceIdClaim {
+        ids.claim(ConsumerId(consumer), Incarnation(incarnation), Clock::start(), limit)
     }
 
     #[test]
     fn a_successor_has_the_place_when_its_predecessor_has_gone() {
-        let places = Places::default();
-        let (first, second) = (claim(&places, 2, 1, LONG), claim(&places, 2, 2, LONG));
+        let ids = InstanceIds::default();
+        let (first, second) = (claim(&ids, 2, 1, LONG), claim(&ids, 2, 2, LONG));
         assert!(first.take(Duration::ZERO) && first.take(Duration::ZERO));
         assert!(!second.take(Duration::from_millis(1)));
         // Another consumer has an instance id of its own.
-        assert!(claim(&places, 3, 1, LONG).take(Duration::ZERO));
+        assert!(claim(&ids, 3, 1, LONG).take(Duration::ZERO));
         let waiting = std::thread::spawn(move || second.take(LONG));
         drop(first);
         assert!(waiting.join().expect("no panic"));
@@ -109,12 +114,12 @@ mod tests {
 
     #[test]
     fn who_has_lost_patience_takes_the_place_and_keeps_it() {
-        let places = Places::default();
-        let (first, second) = (claim(&places, 2, 1, LONG), claim(&places, 2, 2, Duration::ZERO));
+        let ids = InstanceIds::default();
+        let (first, second) = (claim(&ids, 2, 1, LONG), claim(&ids, 2, 2, Duration::ZERO));
         assert!(first.take(Duration::ZERO) && second.take(LONG));
         drop(first);
-        assert!(!claim(&places, 2, 3, LONG).take(Duration::ZERO));
+        assert!(!claim(&ids, 2, 3, LONG).take(Duration::ZERO));
         drop(second);
-        assert!(claim(&places, 2, 4, LONG).take(Duration::ZERO));
+        assert!(claim(&ids, 2, 4, LONG).take(Duration::ZERO));
     }
 }
