@@ -11,60 +11,148 @@
 //! What may differ, and why:
 //!
 //! * **Produce, Fetch**: a record is a batch where nothing is late. On a machine that is, a batch has several records, and
-//!   then there are fewer of both. Never more batches than records; a fetch more for each wait of 500 ms without one.
+//!   then there are fewer of both. Batches for one broker share a request, and partitions of one leader a fetch. Never
+//!   more batches than records; a fetch more for each wait of 500 ms without one.
 //! * **Metadata**: a broker may not know yet who leads the new topic, and the client asks again. Members of a group on a
 //!   cluster look for new partitions as well, every `topic.discover` and before they assign.
 //! * **FindCoordinator**: asked again while the cluster creates its topic of offsets.
 //! * **JoinGroup, SyncGroup**: members that are late join in a generation of their own, and all others again.
+//! * **OffsetFetch**: one for each assignment. Which members get something in how many steps depends on who comes first.
 //! * **LeaveGroup**: a simulation ends when everything is read, and nothing is closed. A member's last commit is missing
 //!   there, too.
 //! * **Heartbeat, OffsetCommit**: by intervals, which begin when the group is complete. The run on the cluster takes longer
 //!   by what its start takes.
+//!
+//! Faults: a consumer that is killed or stopped is started again in both places. What its successor asks is compared with
+//! everything else.
 
 use std::collections::BTreeMap;
 
 use super::{Arm, on_the_cluster};
 use crate::support::Tool;
 
-/// 60 records in each of three partitions, 50 ms apart.
-const SCENARIO: &str = "[topic]\npartitions = 3\n[load]\nproducers = 3\nrate = \"20/s\"\n\
-    partition = \"fixed\"\nphases = \"uniform\"\n[run]\nwarmup = \"0s\"\nduration = \"3s\"\n";
-const RECORDS: u64 = 180;
-const CLIENTS: u64 = 3;
-
 type Counts = BTreeMap<String, u64>;
 
-/// What consumers and pools send in a simulation.
-fn in_a_simulation(set: &[&str]) -> Counts {
-    let trace = Tool::new()
-        .file("scenario.toml", SCENARIO.as_bytes())
-        .args(["replay", "scenario.toml", "--trace", "--kind", "request", "--limit", "0"])
-        .set(set.iter().copied())
-        .exits(0);
-    let of_clients = |line: &str| {
-        let (_, what) = line.split_once(" from ")?;
-        let (client, request) = what.split_once(": ")?;
-        let is_of_load = client.starts_with("consumer-") || client.starts_with("pool-");
-        let kind = request.split(' ').next().filter(|_| is_of_load);
-        kind.map(str::to_owned)
-    };
-    counted(trace.stdout.lines().filter_map(of_clients))
+/// A scenario that runs in both places.
+struct Compared<'a> {
+    /// Partitions, each with a producer of its own that sends 60 records, 50 ms apart.
+    partitions: u64,
+    /// Clients that read them.
+    clients: u64,
+    set: &'a [&'a str],
+    /// A fault in the middle of the load, or nothing.
+    fault: &'a str,
+    /// LeaveGroup requests at the end of the run on a cluster.
+    leaves: Option<u64>,
 }
 
-/// What they send to a cluster.
-fn to_a_cluster(arm: &Arm, set: &[&str]) -> Counts {
-    let finished = Tool::run_text(SCENARIO)
-        .args(["--bootstrap", arm.bootstrap(), "--client", "native"])
-        .set(set.iter().copied())
-        .env("LANEKEEPER_LOG", "lanekeeper::broker::tcp::request=trace")
-        .exits(0);
-    let ledger = finished.summary().ledger;
-    assert_eq!((ledger.sent, ledger.delivered), (RECORDS, RECORDS));
-    let kind = |line: &str| {
-        let (_, rest) = line.split_once("api=\"")?;
-        rest.split('"').next().map(str::to_owned)
-    };
-    counted(finished.stderr.lines().filter_map(kind))
+impl Compared<'_> {
+    fn records(&self) -> u64 {
+        60 * self.partitions
+    }
+
+    fn scenario(&self) -> String {
+        let Compared { partitions, fault, .. } = self;
+        let fault = match *fault {
+            "" => String::new(),
+            fault => format!("[[fault]]\nat = \"1s\"\n{fault}\n"),
+        };
+        format!(
+            "[topic]\npartitions = {partitions}\n[load]\nproducers = {partitions}\nrate = \"20/s\"\n\
+             partition = \"fixed\"\nphases = \"uniform\"\n[run]\nwarmup = \"0s\"\nduration = \"3s\"\n{fault}"
+        )
+    }
+
+    /// What consumers and pools send in a simulation of as many brokers.
+    fn in_a_simulation(&self, brokers: u64) -> Counts {
+        let brokers = format!("sim.brokers={brokers}");
+        let trace = Tool::new()
+            .file("scenario.toml", self.scenario().as_bytes())
+            .args(["replay", "scenario.toml", "--trace", "--kind", "request", "--limit", "0"])
+            .set(self.set.iter().copied())
+            .set([brokers.as_str()])
+            .exits(0);
+        let of_clients = |line: &str| {
+            let (_, what) = line.split_once(" from ")?;
+            let (client, request) = what.split_once(": ")?;
+            let is_of_load = client.starts_with("consumer") || client.starts_with("pool-");
+            let kind = request.split(' ').next().filter(|_| is_of_load);
+            kind.map(str::to_owned)
+        };
+        counted(trace.stdout.lines().filter_map(of_clients))
+    }
+
+    /// What they send to a cluster.
+    fn to_a_cluster(&self, arm: &Arm) -> Counts {
+        let finished = Tool::run_text(&self.scenario())
+            .args(["--bootstrap", arm.bootstrap(), "--client", "native"])
+            .set(self.set.iter().copied())
+            .env("LANEKEEPER_LOG", "lanekeeper::broker::tcp::request=trace")
+            .exits(0);
+        let summary = finished.summary();
+        let ledger = summary.ledger;
+        assert_eq!((ledger.sent, ledger.lost), (self.records(), 0));
+        assert_eq!(summary.restarts, u32::from(!self.fault.is_empty()));
+        let kind = |line: &str| {
+            let (_, rest) = line.split_once("api=\"")?;
+            rest.split('"').next().map(str::to_owned)
+        };
+        counted(finished.stderr.lines().filter_map(kind))
+    }
+
+    /// Runs it in both places. The real counts are the simulated ones, but for what some kinds may have less and more.
+    /// Returns the simulated ones.
+    #[track_caller]
+    fn is_alike(&self, arm: &Arm) -> Counts {
+        let brokers = arm.bootstrap().split(',').count() as u64;
+        let simulated = self.in_a_simulation(brokers);
+        let mut real = self.to_a_cluster(arm);
+        if let Some(leaves) = self.leaves {
+            let all = real.get("LeaveGroup").copied().unwrap_or_default();
+            let others = simulated.get("LeaveGroup").copied().unwrap_or_default();
+            assert_eq!(all, leaves + others, "{simulated:?} {real:?}");
+            real.retain(|kind, _| kind != "LeaveGroup");
+        }
+        let kinds = |counts: &Counts| {
+            let kinds = counts.keys().filter(|kind| *kind != "LeaveGroup");
+            kinds.cloned().collect::<Vec<_>>()
+        };
+        let what = (self.set, self.fault);
+        assert_eq!(kinds(&simulated), kinds(&real), "{what:?}: {simulated:?} {real:?}");
+        for kind in kinds(&simulated) {
+            let (count, found) = (simulated[&kind], real[&kind]);
+            let range = self.least(&kind, count)..=count + self.more(&kind, brokers);
+            assert!(
+                range.contains(&found),
+                "{what:?}: {kind}: {count} simulated, {found} on the cluster; {simulated:?} {real:?}"
+            );
+        }
+        simulated
+    }
+
+    /// What a cluster has of requests of which a simulation has `count`, at least.
+    fn least(&self, kind: &str, count: u64) -> u64 {
+        match kind {
+            "Produce" | "Fetch" => count / (3 * self.partitions.div_ceil(self.clients)),
+            "Heartbeat" | "ConsumerGroupHeartbeat" => count / 3,
+            "OffsetFetch" => count.min(self.clients),
+            _ => count,
+        }
+    }
+
+    /// What a cluster may have more of.
+    fn more(&self, kind: &str, brokers: u64) -> u64 {
+        let starts = self.clients + u64::from(!self.fault.is_empty());
+        let (intervals, generations, tries) = (20 * starts, 3 * starts, 20 * starts);
+        match kind {
+            "Fetch" => 20 * starts * brokers,
+            "Metadata" => tries,
+            "FindCoordinator" => 300,
+            "JoinGroup" | "SyncGroup" | "OffsetFetch" => generations,
+            "Heartbeat" | "ConsumerGroupHeartbeat" | "OffsetCommit" => intervals,
+            _ => 0,
+        }
+    }
 }
 
 fn counted(kinds: impl Iterator<Item = String>) -> Counts {
@@ -73,72 +161,70 @@ fn counted(kinds: impl Iterator<Item = String>) -> Counts {
     counts
 }
 
-/// Whether the real counts are the simulated ones, but for what these kinds may have less and more.
-#[track_caller]
-fn assert_alike(simulated: &Counts, real: &Counts, more: &[(&str, u64)]) {
-    let kinds = |counts: &Counts| counts.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(kinds(simulated), kinds(real), "{simulated:?} {real:?}");
-    for (kind, count) in simulated {
-        let may_be_fewer = matches!(kind.as_str(), "Produce" | "Fetch" | "Heartbeat")
-            || kind == "ConsumerGroupHeartbeat";
-        let least = if may_be_fewer { count / 3 } else { *count };
-        let more = more.iter().find(|(name, _)| name == kind).map_or(0, |(_, more)| *more);
-        let found = real[kind];
-        assert!(
-            (least..=count + more).contains(&found),
-            "{kind}: {count} simulated, {found} on the cluster; {simulated:?} {real:?}"
-        );
+const GROUP: &str = "consumers.mode=group";
+const CONSUMER_PROTOCOL: &str = "consumers.protocol=consumer";
+const STATIC: &str = "consumers.membership=static";
+/// A consumer for each of three partitions.
+const ASSIGNED: Compared<'_> =
+    Compared { partitions: 3, clients: 3, set: &[], fault: "", leaves: None };
+
+/// The same on the cluster, if the native client is the one under test: the run names its client, so once is enough.
+fn with_the_native_client(case: fn(&Arm)) {
+    if std::env::var("CLIENT").is_ok_and(|client| client == "native") {
+        on_the_cluster(case);
     }
 }
 
 #[test]
-fn a_simulation_has_the_requests_of_a_run_on_a_cluster() {
-    on_the_cluster(|arm| {
-        // The run names its client: once is enough.
-        if !arm.has_the_native_client() {
-            return;
-        }
-        let simulated = in_a_simulation(&[]);
+fn a_simulation_has_the_requests_of_consumers_on_a_cluster() {
+    with_the_native_client(|arm| {
+        let simulated = ASSIGNED.is_alike(arm);
         // A record is a batch, and a fetch.
-        assert_eq!(simulated["Produce"], RECORDS);
-        let (waits, tries) = (20 * CLIENTS, 20 * CLIENTS);
-        let more = [("Fetch", waits), ("Metadata", tries)];
-        assert_alike(&simulated, &to_a_cluster(arm, &[]), &more);
+        assert_eq!(simulated["Produce"], ASSIGNED.records());
+        // One client for six partitions: a fetch asks for those of a leader.
+        let shared = ["consumers.clients=shared"];
+        let shared = Compared { partitions: 6, clients: 1, set: &shared, ..ASSIGNED };
+        shared.is_alike(arm);
+        // The successor asks what its predecessor has asked.
+        Compared { fault: "kill = { consumer = 1 }", ..ASSIGNED }.is_alike(arm);
+    });
+}
 
-        let group = ["consumers.mode=group", "consumers.count=3"];
-        let simulated = in_a_simulation(&group);
+#[test]
+fn a_simulation_has_the_requests_of_a_classic_group_on_a_cluster() {
+    with_the_native_client(|arm| {
+        let set = [GROUP, "consumers.count=3"];
+        let members = Compared { set: &set, leaves: Some(3), ..ASSIGNED };
+        let simulated = members.is_alike(arm);
         // Each member is told its id, and joins with it; it gives up nothing until it leaves.
-        assert_eq!((simulated["JoinGroup"], simulated["SyncGroup"]), (2 * CLIENTS, CLIENTS));
-        let (intervals, generations) = (20 * CLIENTS, 3 * CLIENTS);
-        let more = [
-            ("Fetch", waits),
-            ("Metadata", tries),
-            ("FindCoordinator", 300),
-            ("JoinGroup", generations),
-            ("SyncGroup", generations),
-            ("OffsetFetch", generations),
-            ("Heartbeat", intervals),
-            ("OffsetCommit", intervals),
-        ];
-        let mut real = to_a_cluster(arm, &group);
-        assert_eq!(real.remove("LeaveGroup"), Some(CLIENTS));
-        assert_alike(&simulated, &real, &more);
+        assert_eq!((simulated["JoinGroup"], simulated["SyncGroup"]), (6, 3));
+        // Two members with three partitions each, of which one leaves in order and joins again.
+        let set = [GROUP, "consumers.count=2"];
+        let two = Compared { partitions: 6, clients: 2, set: &set, leaves: Some(2), ..ASSIGNED };
+        let simulated = Compared { fault: "stop = { consumer = 1 }", ..two }.is_alike(arm);
+        assert_eq!(simulated["LeaveGroup"], 1);
+        // A static member is told no id before it joins, and its successor gets its place. It says no goodbye.
+        let set = [GROUP, "consumers.count=2", STATIC];
+        let kill = "kill = { consumer = 1 }";
+        let two = Compared { set: &set, fault: kill, leaves: Some(0), ..two };
+        assert_eq!(two.is_alike(arm)["JoinGroup"], 3);
+    });
+}
 
+#[test]
+fn a_simulation_has_the_requests_of_a_group_of_the_consumer_protocol_on_a_cluster() {
+    with_the_native_client(|arm| {
         if !arm.group_protocols().contains(&"consumer") {
             return;
         }
-        let group = [group[0], group[1], "consumers.protocol=consumer"];
-        let simulated = in_a_simulation(&group);
+        let set = [GROUP, "consumers.count=3", CONSUMER_PROTOCOL];
         // A member joins, and says what it has; on the cluster it leaves with a heartbeat.
-        assert!(simulated["ConsumerGroupHeartbeat"] >= 2 * CLIENTS);
-        let more = [
-            ("Fetch", waits),
-            ("Metadata", tries),
-            ("FindCoordinator", 300),
-            ("ConsumerGroupHeartbeat", intervals),
-            ("OffsetFetch", generations),
-            ("OffsetCommit", intervals),
-        ];
-        assert_alike(&simulated, &to_a_cluster(arm, &group), &more);
+        let simulated = Compared { set: &set, ..ASSIGNED }.is_alike(arm);
+        assert!(simulated["ConsumerGroupHeartbeat"] >= 6);
+        let set = [GROUP, "consumers.count=2", CONSUMER_PROTOCOL];
+        let two = Compared { partitions: 6, clients: 2, set: &set, ..ASSIGNED };
+        Compared { fault: "stop = { consumer = 1 }", ..two }.is_alike(arm);
+        let set = [GROUP, "consumers.count=2", CONSUMER_PROTOCOL, STATIC];
+        Compared { set: &set, fault: "kill = { consumer = 1 }", ..two }.is_alike(arm);
     });
 }
