@@ -31,7 +31,7 @@ pub use metric::{Better, Get, Metric, Need, Part, Quantile, Total, Unit};
 pub(crate) use metrics::condition;
 #[cfg_attr(doc, doc(hidden))]
 pub use metrics::{METRICS, metrics_markdown};
-pub(crate) use overload::BusyMember;
+pub(crate) use overload::{BusyMember, member_arithmetic, partition_arithmetic};
 pub use parts::{Buckets, Cost, Digest, Ledger, Outage, Rebalance, StageSummary};
 pub use parts::{FailureSummary, FaultPartition, FaultSummary, LagAfter, Others, RecoverySummary};
 pub use requests::{ClientRequests, RequestSizes};

@@ -31,19 +31,31 @@ impl BusyMember {
 
     /// `member 0 with partitions 0, 1, 2 = 2.66 consumers`.
     pub(crate) fn arithmetic(&self) -> String {
-        let shown: Vec<String> =
-            self.partitions.iter().take(PARTITIONS_SHOWN).map(ToString::to_string).collect();
-        let more = if self.partitions.len() > PARTITIONS_SHOWN { ", …" } else { "" };
-        format!(
-            "member {} with partitions {}{more} = {:.2} consumers",
-            self.consumer,
-            shown.join(", "),
-            self.needed
-        )
+        member_arithmetic(&format!("member {}", self.consumer), &self.partitions, self.needed)
     }
 }
 
+/// Most partitions of a member that are named.
 const PARTITIONS_SHOWN: usize = 6;
+
+/// `member 0 with partitions 0, 1, 2 = 2.66 consumers`.
+pub(crate) fn member_arithmetic(name: &str, partitions: &[u32], needed: f64) -> String {
+    let shown: Vec<String> =
+        partitions.iter().take(PARTITIONS_SHOWN).map(ToString::to_string).collect();
+    let more = if partitions.len() > PARTITIONS_SHOWN { ", …" } else { "" };
+    format!("{name} with partitions {}{more} = {needed:.2} consumers", shown.join(", "))
+}
+
+/// `partition 0: 447 msg/s x 3ms = 1.34 consumers`, with `work` for each record.
+pub(crate) fn partition_arithmetic(
+    partition: u32,
+    per_second: f64,
+    work: Duration,
+    needed: f64,
+) -> String {
+    let work = format_duration(work);
+    format!("partition {partition}: {per_second:.0} msg/s x {work} = {needed:.2} consumers")
+}
 
 /// Consumers that a partition needs; 0 where its records cost no work.
 fn consumers_needed(partition: &PartitionSummary) -> f64 {
@@ -79,12 +91,10 @@ pub(super) fn cause(summary: &Summary) -> Option<String> {
              arrive late",
             worst.partition, worst.offered_per_s
         ),
-        (Some(ms), Some(needed)) => format!(
-            "partition {}: {:.0} msg/s x {} = {needed:.2} consumers{more}",
-            worst.partition,
-            worst.offered_per_s,
-            format_duration(Duration::from_nanos((ms * 1e6) as u64)),
-        ),
+        (Some(ms), Some(needed)) => {
+            let work = Duration::from_nanos((ms * 1e6) as u64);
+            partition_arithmetic(worst.partition, worst.offered_per_s, work, needed) + &more
+        }
         _ => format!(
             "partition {} falls behind {:.0} msg/s{more}",
             worst.partition, worst.offered_per_s

@@ -9,16 +9,14 @@ use std::time::Duration;
 
 use crate::broker::secure::{Access, LoginError, LoginStep, SecureStream, host_of};
 use crate::broker::wire::{
-    self, Api, BrokerVersions, MemberHeartbeat, VersionsAnswer, WireError, WireReader,
-    api_versions, member_heartbeat, put_api_versions, put_member_heartbeat,
+    self, Api, BrokerVersions, MemberHeartbeat, UNSUPPORTED_VERSION, VersionsAnswer, WireError,
+    WireReader, api_versions, member_heartbeat, put_api_versions, put_member_heartbeat,
 };
 
 /// Largest response that is read, in bytes.
 const FRAME_BYTES_MAX: usize = 16 << 20;
 /// The client id in the logs of brokers.
 const CLIENT_ID: &str = "lanekeeper-check";
-/// UNSUPPORTED_VERSION: the broker knows the request and has it disabled.
-const UNSUPPORTED_VERSION: i16 = 35;
 
 /// The reason why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -198,6 +196,7 @@ impl<S: Read + Write> Dialogue<S> {
         let answer = self.ask(Api::ConsumerGroupHeartbeat.key(), 0, &fields)?;
         let Some((0, body)) = answer.split_first() else { return Err(DialogueError::NoKafka) };
         let refused = member_heartbeat(body, 0)?.error;
+        // The broker knows the request, and has it disabled.
         Ok(refused.is_none_or(|error| error.code() != UNSUPPORTED_VERSION))
     }
 

@@ -63,7 +63,8 @@ pub(crate) use topics::{
     put_create_topic, put_delete_topic,
 };
 pub(crate) use versions::{
-    Api, BrokerVersions, VersionError, VersionsAnswer, api_versions, put_api_versions,
+    Api, BrokerVersions, UNSUPPORTED_VERSION, VersionError, VersionsAnswer, api_versions,
+    put_api_versions,
 };
 
 pub(crate) use cluster::PartitionMetadata;

@@ -292,7 +292,7 @@ pub(crate) const FETCH_BY_NAME_MAX: i16 = 12;
 /// The name under which the client's software is known to brokers (KIP-511).
 const SOFTWARE: &str = "lanekeeper";
 /// UNSUPPORTED_VERSION.
-const UNSUPPORTED_VERSION: i16 = 35;
+pub(crate) const UNSUPPORTED_VERSION: i16 = 35;
 /// Bytes of an api in the answer's shortest form.
 const API_BYTES: usize = 6;
 /// The tagged field with the features that are turned on (ApiVersionsResponse.json).

@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::group;
-use crate::base::format_duration;
 use crate::plan::{
-    BrokerPlan, CheckpointPlan, ClientTopology, ConsumersPlan, FaultPlan, MemberUse, Membership,
-    PartitionUse, Plan, PoisonPolicy, ServiceTime, StartAt, TopicName, TopicPlan, Work, WorkPlan,
+    BrokerPlan, CheckpointPlan, ClientTopology, ConsumersPlan, FaultPlan, Membership, PartitionUse,
+    Plan, PoisonPolicy, ServiceTime, StartAt, TopicName, TopicPlan, Work, WorkPlan,
 };
 use crate::reader::{Findings, key};
 use crate::scenario::sections::{
     CheckpointWord, ConsumerClientsWord, ModeWord, PoisonWord, StartWord,
 };
 use crate::scenario::{self, At, Consumers, Diagnostic, Origin, Scenario, codes};
+use crate::summary::{member_arithmetic, partition_arithmetic};
 
 /// The consumers, the work on each record, and the group.
 pub(super) fn build(
@@ -176,7 +176,7 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
         work.or(scenario.load.rate_total.as_ref().or(scenario.load.rate.as_ref()).map(|at| at.key));
     let own = partition.consumers();
     let text = match utilisation.busiest_member().filter(|member| member.consumers > own) {
-        Some(member) => of_member(member),
+        Some(member) => member_arithmetic(&member.name, &member.partitions, member.consumers),
         None => arithmetic(partition),
     };
     let message = match utilisation.most() {
@@ -192,25 +192,9 @@ pub(super) fn check(scenario: &Scenario, plan: &Plan, found: &mut Findings) {
 
 /// `partition 0: 447 msg/s x 3ms = 1.34 consumers`.
 fn arithmetic(partition: &PartitionUse) -> String {
-    format!(
-        "partition {}: {:.0} msg/s x {} = {:.2} consumers",
-        partition.partition,
-        partition.per_second,
-        format_duration(Duration::from_secs_f64(partition.work_s)),
-        partition.consumers()
-    )
-}
-
-/// `member 0 with partitions 0, 1, 2 = 2.66 consumers`.
-fn of_member(member: &MemberUse) -> String {
-    let ids: Vec<String> = member.partitions.iter().take(6).map(ToString::to_string).collect();
-    let more = if member.partitions.len() > 6 { ", …" } else { "" };
-    format!(
-        "{} with partitions {}{more} = {:.2} consumers",
-        member.name,
-        ids.join(", "),
-        member.consumers
-    )
+    let work = Duration::from_secs_f64(partition.work_s);
+    let needed = partition.consumers();
+    partition_arithmetic(partition.partition, partition.per_second, work, needed)
 }
 
 /// The place of processed offsets, and the time between two writes.
