@@ -132,7 +132,8 @@ impl MetricsEndpoint {
     }
 
     /// Waits until the verdict was scraped, if this run is scraped at all. The limit is twice the time between the last
-    /// two scrapes, at least 3 seconds and at most 30. The wait ends at once if `is_interrupted` returns true.
+    /// two scrapes, at least 3 seconds from now and at most 30 from the last scrape. The wait ends at once if
+    /// `is_interrupted` returns true.
     pub(super) fn wait_for_last_scrape(&self, is_interrupted: impl Fn() -> bool) {
         self.scrapes.wait_for_verdict(is_interrupted);
     }
@@ -154,6 +155,16 @@ struct ScrapeTimes {
     has_verdict: bool,
 }
 
+impl ScrapeTimes {
+    /// End of the wait for the verdict's scrape; `None` before the second scrape. The wait takes at least the shortest
+    /// limit from `now`: if the whole machine paused, the last scrape is old although scrapes continue.
+    fn end_of_wait(&self, now: Time) -> Option<Time> {
+        let (shortest, longest) = LAST_SCRAPE_LIMITS;
+        let next = self.last? + (2 * self.apart?).clamp(shortest, longest);
+        Some(next.max(now + shortest))
+    }
+}
+
 impl Scrapes {
     fn note(&self, has_verdict: bool) {
         let now = self.clock.now();
@@ -166,8 +177,7 @@ impl Scrapes {
 
     fn wait_for_verdict(&self, is_interrupted: impl Fn() -> bool) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        let (Some(last), Some(apart)) = (times.last, times.apart) else { return };
-        let until = last + (2 * apart).clamp(LAST_SCRAPE_LIMITS.0, LAST_SCRAPE_LIMITS.1);
+        let Some(until) = times.end_of_wait(self.clock.now()) else { return };
         while !times.has_verdict && self.clock.now() < until && !is_interrupted() {
             let waited = self.came.wait_timeout(times, LOOK);
             times = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -251,4 +261,26 @@ fn answer(request: &Request<Incoming>, scrapes: &Scrapes) -> Response<Full<Bytes
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_for_the_last_scrape_depends_on_the_time_between_scrapes() {
+        let seconds = |seconds: u64| Time::ZERO + Duration::from_secs(seconds);
+        let times = |last, apart: u64| ScrapeTimes {
+            last: Some(last),
+            apart: Some(Duration::from_secs(apart)),
+            has_verdict: false,
+        };
+        assert_eq!(times(seconds(100), 1).end_of_wait(seconds(100)), Some(seconds(103)));
+        assert_eq!(times(seconds(100), 10).end_of_wait(seconds(105)), Some(seconds(120)));
+        assert_eq!(times(seconds(100), 60).end_of_wait(seconds(105)), Some(seconds(130)));
+        // After a pause of the machine.
+        assert_eq!(times(seconds(100), 1).end_of_wait(seconds(200)), Some(seconds(203)));
+        let once = ScrapeTimes { last: Some(seconds(1)), ..ScrapeTimes::default() };
+        assert_eq!(once.end_of_wait(seconds(1)), None);
+    }
 }

@@ -81,15 +81,9 @@ lost = 0
 fn a_run_is_scraped_until_its_verdict_was() {
     let (mut running, address) = run(SHORT);
     let (mut last, mut during) = (None, None);
-    // The endpoint ends with the run: until then every scrape is answered.
-    loop {
-        let Some((status, head, body)) = get(address, "/metrics", "text/plain") else {
-            if last.is_some() {
-                break;
-            }
-            running.look();
-            continue;
-        };
+    // The endpoint ends with the run.
+    while running.is_running() {
+        let Some((status, head, body)) = get(address, "/metrics", "text/plain") else { continue };
         assert_eq!(status, 200, "{body}");
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         let now = samples(&body);
@@ -97,7 +91,7 @@ fn a_run_is_scraped_until_its_verdict_was() {
             during = Some((now.clone(), body));
         }
         last = Some(now);
-        std::thread::sleep(Duration::from_millis(150));
+        std::thread::sleep(Duration::from_millis(100));
     }
     let finished = running.finish();
     assert_eq!(finished.code, 0, "{}", finished.output());

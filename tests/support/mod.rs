@@ -236,7 +236,7 @@ impl Running {
     }
 
     /// Looks whether it still runs, a moment later. One that hangs is ended.
-    fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         std::thread::sleep(LOOK);
         self.looks -= 1;
         if self.looks == 0 {
