@@ -7,6 +7,7 @@ mod broker_kind;
 mod client_kind;
 mod clock;
 mod due_times;
+mod filler_ring;
 mod outside;
 mod record;
 mod record_view;
@@ -21,6 +22,7 @@ pub use clock::{Random, Seed};
 #[cfg(test)]
 pub(crate) use defect::Defect;
 pub use due_times::DueTimes;
+pub use filler_ring::FillerRing;
 pub use outside::{
     FileError, Leftovers, open_regular, printable, printable_path, read_regular, require_regular,
 };

@@ -44,7 +44,7 @@ pub use library::{ClientLibrary, ClusterPlace, RefusedValue};
 pub use port::{
     Answers, BrokerError, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerLoop,
     ConsumerPort, ConsumerSpec, EndOffsets, ErrorClass, Flow, GroupSpec, ProducerPort, SendError,
-    SendRecord, TopicPort, TopicSize, Watermarks, run_group,
+    SendRecord, StampedRecord, TopicPort, TopicSize, Watermarks, run_group,
 };
 pub use positions::{Position, Positions};
 pub use refusal::{from_outside, needs_consent, not_built_in, refusals};

@@ -8,7 +8,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::positions::Positions;
-use crate::base::{ConsumerId, Incarnation, Offset, PartitionId, PoolId, RecordView, RunId, Time};
+use crate::base::{
+    ConsumerId, FillerRing, Incarnation, Offset, PartitionId, PoolId, RecordView, RunId, Stamp,
+    Time,
+};
 use crate::fault::ClusterFault;
 use crate::measure::{Ack, PartitionBrokers, RequestLog};
 
@@ -252,6 +255,19 @@ pub struct SendRecord<'a> {
     pub is_alone: bool,
 }
 
+/// A record to be sent whose payload is made later, when it is written to a request.
+#[derive(Clone, Copy, Debug)]
+pub struct StampedRecord<'a> {
+    /// The stamp of the record.
+    pub stamp: Stamp,
+    /// The ring that the filler is cut from. All records of a client have the same.
+    pub ring: &'a Arc<FillerRing>,
+    /// Position of the filler in the ring.
+    pub position: u32,
+    /// True if no other record is sent at the same time, so that its batch need not wait for more.
+    pub is_alone: bool,
+}
+
 /// The reason why a record was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendError {
@@ -299,6 +315,24 @@ impl Answers {
     }
 }
 
+impl StampedRecord<'_> {
+    /// The record with its payload, which is written to `payload`.
+    pub fn with_payload<'p>(&self, payload: &'p mut Vec<u8>) -> SendRecord<'p> {
+        let StampedRecord { stamp, ring, position, is_alone } = *self;
+        payload.clear();
+        ring.append_payload(&stamp, position, payload);
+        SendRecord {
+            producer: stamp.producer,
+            partition: stamp.partition,
+            sequence: stamp.sequence,
+            payload,
+            is_packed: false,
+            sent: stamp.sent,
+            is_alone,
+        }
+    }
+}
+
 /// A pool's client or clients, on the thread that owns them. The time is an argument of each call. In a simulation it
 /// may be later than the present, see [`sends_immediately_at`](Self::sends_immediately_at).
 pub trait ProducerPort {
@@ -307,6 +341,21 @@ pub trait ProducerPort {
     /// # Errors
     /// The queue of the client is full, or the client refuses the record.
     fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError>;
+
+    /// True if the client makes payloads itself, so that [`send_stamped`](Self::send_stamped) is cheaper than
+    /// [`send`](Self::send): memory is then written once, when a request is.
+    fn makes_payloads(&self) -> bool {
+        false
+    }
+
+    /// The same as [`send`](Self::send) with the payload that the stamp and the filler make.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
+    fn send_stamped(&mut self, now: Time, record: &StampedRecord<'_>) -> Result<(), SendError> {
+        let mut payload = Vec::with_capacity(record.ring.payload_bytes());
+        self.send(now, &record.with_payload(&mut payload))
+    }
 
     /// In a client without threads of its own, sends what has waited long enough. Returns the time of the next call.
     fn send_due(&mut self, _now: Time) -> Time {
@@ -335,6 +384,14 @@ pub trait ProducerPort {
 impl<P: ProducerPort + ?Sized> ProducerPort for Box<P> {
     fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
         (**self).send(now, record)
+    }
+
+    fn makes_payloads(&self) -> bool {
+        (**self).makes_payloads()
+    }
+
+    fn send_stamped(&mut self, now: Time, record: &StampedRecord<'_>) -> Result<(), SendError> {
+        (**self).send_stamped(now, record)
     }
 
     fn send_due(&mut self, now: Time) -> Time {

@@ -7,9 +7,11 @@ use std::time::Duration;
 use super::filler::Filler;
 use crate::actors::lease::{PoolMode, PoolShared};
 use crate::actors::runtime::Context;
-use crate::base::{Clock, Incarnation, Offset, PartitionId, PoolId, RunId, Stamp, Time};
+use crate::base::{
+    Clock, Incarnation, Offset, PartitionId, PoolId, RunId, STAMP_BYTES, Stamp, Time,
+};
 use crate::broker::calls::RuledProducer;
-use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
+use crate::broker::{Answers, ProducerPort, SendError, SendRecord, StampedRecord};
 use crate::logic::{Due, Pacer};
 use crate::measure::{Ack, Measurements, Outcome, PoolState};
 use crate::plan::{Pace, RecordFacts, RecordWriter};
@@ -322,6 +324,8 @@ pub(super) struct Sender<P> {
     measurements: Arc<Measurements>,
     run: RunId,
     filler: Filler,
+    /// True if the client gets stamps and makes the payloads.
+    client_makes_payloads: bool,
     /// Makes records that have more than a stamp and filler of a constant size.
     writer: Option<Box<RecordWriter>>,
     /// Acknowledgements and errors that are not entered yet.
@@ -348,10 +352,11 @@ impl<P: ProducerPort> Sender<P> {
         let writer = || Box::new(RecordWriter::new(payload.clone(), context.seed));
         let per_pool = |bytes: u64| bytes / u64::from(load.payload_bytes) / u64::from(load.pools);
         Sender {
+            client_makes_payloads: is_plain && port.makes_payloads(),
             port,
             measurements: context.measurements.clone(),
             run: context.run,
-            filler: Filler::new(size, filler_bytes, filler_seed),
+            filler: Filler::new(size.max(STAMP_BYTES), filler_bytes, filler_seed),
             writer: (!is_plain).then(writer),
             answers: Answers::default(),
             sent: vec![0; context.measurements.cells.len()],
@@ -396,16 +401,25 @@ impl<P: ProducerPort> Sender<P> {
         let Due { producer, partition, .. } = due;
         let sequence = cell.next_sequence(producer, partition);
         let stamp = self.stamp(due, sequence, now);
-        let (payload, is_packed) = match &mut self.writer {
-            None => (self.filler.stamped(&stamp), false),
-            Some(writer) => writer
-                .write(&stamp, &RecordFacts { producer, partition, sequence, key: due.key, now }),
+        let accepted = if self.client_makes_payloads {
+            let (ring, position) = self.filler.next();
+            self.port.send_stamped(now, &StampedRecord { stamp, ring, position, is_alone })
+        } else {
+            let (payload, is_packed) = match &mut self.writer {
+                None => (self.filler.stamped(&stamp), false),
+                Some(writer) => {
+                    let key = due.key;
+                    let facts = RecordFacts { producer, partition, sequence, key, now };
+                    writer.write(&stamp, &facts)
+                }
+            };
+            let sent = now;
+            let record =
+                SendRecord { producer, partition, sequence, payload, is_packed, sent, is_alone };
+            self.port.send(now, &record)
         };
-        let sent = now;
-        let record =
-            SendRecord { producer, partition, sequence, payload, is_packed, sent, is_alone };
-        match self.port.send(now, &record) {
-            Ok(()) => {}
+        match accepted {
+            Ok(()) => self.filler.advance(),
             Err(SendError::Full) => return Err(()),
             Err(SendError::Refused(name)) => {
                 cell.error(&name, 1);

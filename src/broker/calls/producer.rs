@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{PartitionId, PoolId, ProducerId, Time};
-use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
+use crate::broker::{Answers, ProducerPort, SendError, SendRecord, StampedRecord};
 use crate::fault::{CallAction, CallError};
 use crate::logic::{ActiveFaults, CallingClient};
 use crate::measure::{Ack, Outcome};
@@ -202,6 +202,20 @@ impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
             return self.inner.send(now, record);
         }
         self.send_by_the_rules(now, record)
+    }
+
+    #[inline]
+    fn makes_payloads(&self) -> bool {
+        self.inner.makes_payloads()
+    }
+
+    #[inline]
+    fn send_stamped(&mut self, now: Time, record: &StampedRecord<'_>) -> Result<(), SendError> {
+        if self.is_idle() {
+            return self.inner.send_stamped(now, record);
+        }
+        // Rules may delay a record, which needs memory anyway.
+        self.send_by_the_rules(now, &record.with_payload(&mut Vec::new()))
     }
 
     #[inline]

@@ -7,10 +7,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{RuledConsumer, RuledProducer};
-use crate::base::{ConsumerId, Offset, PartitionId, PoolId, ProducerId, RecordView, Seed, Time};
+use crate::base::{
+    ConsumerId, FillerRing, Offset, PartitionId, PoolId, ProducerId, RecordView, RunId, Seed,
+    Stamp, StampCheck, Time, verify,
+};
 use crate::broker::{
     Answers, BrokerError, ConsumerCommand, ConsumerEvents, ConsumerPort, Flow, ProducerPort,
-    SendError, SendRecord,
+    SendError, SendRecord, StampedRecord,
 };
 use crate::fault::{Call, CallAction, CallError, CallRule, Targets};
 use crate::logic::ActiveFaults;
@@ -56,7 +59,8 @@ struct Sink(Vec<(PartitionId, u64)>, Vec<Ack>);
 
 impl ProducerPort for Sink {
     fn send(&mut self, _now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
-        let SendRecord { producer, partition, sequence, .. } = *record;
+        let SendRecord { producer, partition, sequence, payload, .. } = *record;
+        assert!(matches!(verify(payload, RunId(1)), StampCheck::Intact(_)));
         self.0.push((partition, sequence));
         let (sent, at, outcome) = (Time::ZERO, Time::ZERO, Outcome::Acked);
         let offset = None;
@@ -162,18 +166,18 @@ proptest! {
         arm(&active_faults, Call::Produce, &rules);
         let mut port = RuledProducer::new(Sink::default(), PoolId(0), active_faults.clone());
         let (mut answers, mut taken) = (Answers::default(), 0);
+        let ring = Arc::new(FillerRing::new(64, 1, Seed(1)));
         for sequence in 0..100 {
             for partition in (0..PARTITIONS).map(PartitionId) {
-                let record = SendRecord {
-                    producer: ProducerId(0),
-                    partition,
-                    sequence,
-                    payload: &[0; 64],
-                    is_packed: false,
-                    sent: now,
-                    is_alone: false,
+                let (run, producer) = (RunId(1), ProducerId(0));
+                let (intended, sent) = (now, now);
+                let stamp = Stamp { run, producer, partition, sequence, intended, sent };
+                let record = StampedRecord { stamp, ring: &ring, position: 0, is_alone: false };
+                let accepted = match sequence % 2 {
+                    0 => port.send(now, &record.with_payload(&mut Vec::new())),
+                    _ => port.send_stamped(now, &record),
                 };
-                taken += usize::from(port.send(now, &record).is_ok());
+                taken += usize::from(accepted.is_ok());
             }
             port.answers(now, Duration::ZERO, &mut answers);
             now = now + STEP;

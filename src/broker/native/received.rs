@@ -94,9 +94,12 @@ impl Received {
             }
             let its = length_at..length_at + run.count as usize;
             let lengths = &self.records.lengths[its.clone()];
-            let size: usize = lengths.iter().map(|length| RecordBuffer::length(*length)).sum();
+            let bytes = |at| self.records.gap(at) + RecordBuffer::length(self.records.lengths[at]);
+            let size: usize = its.clone().map(bytes).sum();
             if run.partition != partition {
                 kept.records.lengths.extend_from_slice(lengths);
+                let gaps = self.records.gaps.get(its.clone()).unwrap_or_default();
+                kept.records.gaps.extend_from_slice(gaps);
                 let timestamps = self.records.timestamps.get(its).unwrap_or_default();
                 kept.records.timestamps.extend_from_slice(timestamps);
                 kept.records.bytes.extend_from_slice(&self.records.bytes[byte_at..byte_at + size]);
@@ -136,6 +139,7 @@ impl Received {
         while run.count > 0 && flow == Flow::More {
             let marked = self.records.lengths[self.length_at];
             let length = RecordBuffer::length(marked);
+            self.byte_at += self.records.gap(self.length_at);
             let bytes = &self.records.bytes[self.byte_at..self.byte_at + length];
             let mut record = RecordView::of(bytes, marked & PACKED != 0);
             record.timestamp_ms = self.records.timestamps.get(self.length_at).copied();

@@ -6,7 +6,7 @@ use crate::base::{
     Offset, PartitionId, ProducerId, RecordView, RunId, Stamp, StampCheck, verify_record,
 };
 use crate::broker::model::{ClientId, Cluster};
-use crate::broker::protocol::{Batch, PACKED, RecordBuffer, Records};
+use crate::broker::protocol::{Batch, RecordBuffer, Records};
 
 /// A record, by its lane and its sequence in the lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,11 +82,8 @@ impl RecordFollower {
         let mut records = RecordBuffer::default();
         let from = seen_end.clamp(start, end);
         cluster.copy(self.record.partition, from, end, &mut records);
-        let mut rest = &records.bytes[..];
-        for (offset, marked) in (from..).zip(records.lengths) {
-            let (record, others) = rest.split_at(RecordBuffer::length(marked));
-            rest = others;
-            if self.record.stamp_in(record, marked & PACKED != 0).is_some() {
+        for (offset, (record, is_packed)) in (from..).zip(records.records()) {
+            if self.record.stamp_in(record, is_packed).is_some() {
                 let again = if self.copies.is_empty() { "" } else { " once more" };
                 said.push(format!("appended{again} at offset {offset}"));
                 self.copies.insert(offset, true);

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::transport::Transport;
-use crate::base::Time;
+use crate::base::{ProducerId, Time};
 use crate::broker::native::NativeProducer;
-use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
+use crate::broker::{Answers, ProducerPort, SendError, SendRecord, StampedRecord};
 
 /// A pool's clients.
 pub(super) struct TcpProducer {
@@ -29,17 +29,31 @@ impl TcpProducer {
     pub(super) fn new(transport: Transport<NativeProducer>, pools: u32) -> TcpProducer {
         TcpProducer { transport, pools, next: Time::ZERO, looked: Time::ZERO }
     }
+
+    /// The client that sends the records of a producer. It has something to do from now on.
+    #[inline]
+    fn client_of(&mut self, producer: ProducerId, now: Time) -> &mut NativeProducer {
+        let count = self.transport.len();
+        let number = match count {
+            1 => 0,
+            _ => (producer.0 / self.pools) as usize % count,
+        };
+        self.next = now;
+        self.transport.client(number)
+    }
 }
 
 impl ProducerPort for TcpProducer {
     fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
-        let count = self.transport.len();
-        let number = match count {
-            1 => 0,
-            _ => (record.producer.0 / self.pools) as usize % count,
-        };
-        self.next = now;
-        self.transport.client(number).send(now, record)
+        self.client_of(record.producer, now).send(now, record)
+    }
+
+    fn makes_payloads(&self) -> bool {
+        true
+    }
+
+    fn send_stamped(&mut self, now: Time, record: &StampedRecord<'_>) -> Result<(), SendError> {
+        self.client_of(record.stamp.producer, now).send_stamped(now, record)
     }
 
     fn send_due(&mut self, now: Time) -> Time {

@@ -7,7 +7,7 @@ use bytes::BufMut;
 
 use super::compression::{CompressionError, compress, number_of};
 use super::primitives::{WireWriter, varint_size};
-use crate::broker::protocol::Batch;
+use crate::broker::protocol::{Batch, StampedPayloads};
 use crate::plan::Compression;
 
 /// The record batches of this format.
@@ -39,6 +39,9 @@ pub(crate) enum BatchError {
     /// The batch has no records; brokers refuse such a batch.
     #[error("a batch without records")]
     Empty,
+    /// The batch has payloads, and stamps without payloads.
+    #[error("a batch of payloads and stamps")]
+    Mixed,
     /// The ends of its payloads do not ascend, or pass the end of its bytes.
     #[error("record {0} ends outside of its batch")]
     Ends(usize),
@@ -100,7 +103,10 @@ impl<'a> PreparedBatch<'a> {
         if count == 0 {
             return Err(BatchError::Empty);
         }
-        let plain_size = records_size(batch)?;
+        if !batch.ends.is_empty() && !batch.stamped.records.is_empty() {
+            return Err(BatchError::Mixed);
+        }
+        let plain_size = records_size(batch)? + stamped_size(batch)?;
         let compressed = match facts.compression {
             Compression::None => None,
             codec => {
@@ -192,7 +198,25 @@ fn records_size(batch: &Batch) -> Result<usize, BatchError> {
     Ok(total)
 }
 
+/// Number of bytes of all records whose payloads are not made yet.
+fn stamped_size(batch: &Batch) -> Result<usize, BatchError> {
+    let (count, payload) = (batch.stamped.records.len(), batch.stamped.payload_bytes());
+    let (mut total, mut index) = (0, 0);
+    while index < count {
+        let size = record_size(index, payload, false);
+        let length = i32::try_from(size).map_err(|_| BatchError::TooLarge(size))?;
+        // The next records, whose index takes as many bytes, have the same size.
+        let end = (1 << (7 * varint_size(index as i32) - 1)).min(count);
+        total += (varint_size(length) + size) * (end - index);
+        index = end;
+    }
+    Ok(total)
+}
+
 fn put_records(out: &mut Vec<u8>, batch: &Batch) {
+    if !batch.stamped.records.is_empty() {
+        return put_stamped(out, &batch.stamped);
+    }
     let mut begin = 0;
     for (index, end) in batch.ends.iter().enumerate() {
         let payload = &batch.bytes[begin..*end as usize];
@@ -212,9 +236,27 @@ fn put_records(out: &mut Vec<u8>, batch: &Batch) {
     }
 }
 
+/// Makes the payloads where they are written, so that no other memory is needed for them.
+fn put_stamped(out: &mut Vec<u8>, payloads: &StampedPayloads) {
+    let payload_bytes = payloads.payload_bytes();
+    for (index, record) in payloads.records.iter().enumerate() {
+        out.put_varint(record_size(index, payload_bytes, false) as i32);
+        // Attributes and timestamp delta are 0.
+        out.put_slice(&[0, 0]);
+        out.put_varint(index as i32);
+        out.put_varint(-1);
+        out.put_varint(payload_bytes as i32);
+        payloads.append_payload(record, out);
+        out.put_varint(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::base::{FillerRing, PartitionId, ProducerId, RunId, STAMP_BYTES, Seed, Stamp, Time};
 
     const FACTS: BatchFacts =
         BatchFacts { timestamp_ms: 1_000, producer: None, compression: Compression::None };
@@ -254,10 +296,18 @@ mod tests {
             PreparedBatch::new(batch, &FACTS, &mut memory).map(|prepared| prepared.size())
         };
         assert_eq!(prepare(&Batch::default()), Err(BatchError::Empty));
-        let outside = Batch { bytes: vec![0; 4], ends: vec![2, 5], is_packed: false };
+        let outside = Batch { bytes: vec![0; 4], ends: vec![2, 5], ..Batch::default() };
         assert_eq!(prepare(&outside), Err(BatchError::Ends(1)));
-        let descending = Batch { bytes: vec![0; 4], ends: vec![2, 1], is_packed: false };
+        let descending = Batch { bytes: vec![0; 4], ends: vec![2, 1], ..Batch::default() };
         assert_eq!(prepare(&descending), Err(BatchError::Ends(1)));
+        let mut mixed = Batch::default();
+        mixed.push(b"a");
+        let ring = Arc::new(FillerRing::new(STAMP_BYTES, 1, Seed(1)));
+        let (producer, partition) = (ProducerId(0), PartitionId(0));
+        let (run, sequence, intended, sent) = (RunId(1), 0, Time(0), Time(0));
+        let stamp = Stamp { run, producer, partition, sequence, intended, sent };
+        mixed.stamped.push(&stamp, &ring, 0);
+        assert_eq!(prepare(&mixed), Err(BatchError::Mixed));
     }
 
     #[test]

@@ -129,12 +129,13 @@ fn fetch(version: i16, bytes: &[u8]) {
         assert!(slot.end >= slot.offset && slot.resume >= slot.offset, "{slot:?}");
         let mut out = RecordBuffer::default();
         memory.records(bytes).copy(slot.partition, slot.offset, slot.end, &mut out);
-        let RecordBuffer { bytes: payloads, lengths, timestamps } = out;
-        assert_eq!(timestamps.len(), lengths.len());
-        assert_eq!(lengths.len() as i64, slot.end - slot.offset, "{slot:?}");
-        let size: u64 = lengths.iter().map(|length| RecordBuffer::length(*length) as u64).sum();
-        assert_eq!(payloads.len() as u64, size, "{slot:?}");
-        assert!(payloads.len() <= PLAIN_BYTES_MAX.max(bytes.len()), "{} bytes", payloads.len());
+        assert_eq!(out.timestamps.len(), out.lengths.len());
+        assert_eq!(out.lengths.len() as i64, slot.end - slot.offset, "{slot:?}");
+        let size: usize = out.records().map(|(record, _)| record.len()).sum();
+        let gaps: usize = (0..out.lengths.len()).map(|index| out.gap(index)).sum();
+        assert_eq!(out.bytes.len(), size + gaps, "{slot:?}");
+        let limit = PLAIN_BYTES_MAX.max(bytes.len());
+        assert!(out.bytes.len() <= limit, "{} bytes", out.bytes.len());
     }
 }
 

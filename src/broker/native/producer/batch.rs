@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{PartitionId, ProducerId, Time};
-use crate::broker::SendRecord;
 use crate::broker::protocol::{Batch, BrokerId};
+use crate::broker::{SendRecord, StampedRecord};
 
 /// librdkafka's `batch.num.messages` and `batch.size`.
 pub(super) const BATCH_RECORDS_MAX: usize = 10_000;
@@ -27,7 +27,8 @@ pub(super) struct ProducerBatch {
     is_shared: bool,
     /// Bytes of the records.
     pub(super) bytes: usize,
-    pub(super) records: Vec<Sent>,
+    /// The records of payloads. Stamps are among the records themselves.
+    sent: Vec<Sent>,
     /// Sequence of the first record, which is set when the batch is closed.
     pub(super) sequence: u64,
     /// Number of times the batch was sent, the number of the last time, and the time limit of its response.
@@ -63,15 +64,25 @@ impl ProducerBatch {
         self
     }
 
-    /// Adds a record.
+    /// The records.
     #[inline]
-    pub(super) fn add(&mut self, record: &SendRecord<'_>) {
-        let SendRecord { producer, sequence, payload, is_packed, sent, .. } = *record;
-        self.payloads.push(payload);
-        self.bytes += payload.len();
-        // All records of a load have the same form.
-        self.payloads.is_packed = is_packed;
-        self.records.push(Sent { producer, sequence, at: sent });
+    fn content(&self) -> &Batch {
+        if self.is_shared { &self.shared } else { &self.payloads }
+    }
+
+    /// Number of records.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        self.content().len()
+    }
+
+    /// The records in order, as their acknowledgements need them.
+    #[inline]
+    pub(super) fn sent(&self) -> impl Iterator<Item = Sent> {
+        let stamped = self.content().stamped.records.iter();
+        let stamped =
+            stamped.map(|it| Sent { producer: it.producer, sequence: it.sequence, at: it.sent });
+        self.sent.iter().copied().chain(stamped)
     }
 
     /// Shares the records with a request. They are kept for a retry.
@@ -97,15 +108,89 @@ impl ProducerBatch {
             std::mem::swap(records, &mut self.payloads);
         }
         self.payloads.clear();
-        self.records.clear();
+        self.sent.clear();
         (self.bytes, self.tries, self.may_be_there) = (0, 0, false);
     }
 
-    /// True if there is no room for this record.
+    /// True if there is no room for this record, or the batch has records of the other form.
     #[inline]
-    pub(super) fn is_full_for(&self, record: &SendRecord<'_>) -> bool {
-        self.records.len() >= BATCH_RECORDS_MAX
-            || self.bytes + record.payload.len() > BATCH_BYTES_MAX
+    pub(super) fn is_full_for<R: NewRecord>(&self, record: &R) -> bool {
+        self.count() >= BATCH_RECORDS_MAX
+            || self.bytes + record.payload_bytes() > BATCH_BYTES_MAX
+            || self.sent.is_empty() != R::IS_STAMPED
+    }
+}
+
+/// A record in one of the forms that a batch takes: with its payload, or as a stamp.
+pub(super) trait NewRecord {
+    /// True for a stamp whose payload is made later.
+    const IS_STAMPED: bool;
+
+    /// Partition of the record.
+    fn partition(&self) -> PartitionId;
+
+    /// Size of the payload in bytes.
+    fn payload_bytes(&self) -> usize;
+
+    /// True if no other record is sent at the same time.
+    fn is_alone(&self) -> bool;
+
+    /// Adds the record to a batch of records of the same form.
+    fn add_to(&self, batch: &mut ProducerBatch);
+}
+
+impl NewRecord for SendRecord<'_> {
+    const IS_STAMPED: bool = false;
+
+    #[inline]
+    fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    #[inline]
+    fn payload_bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    #[inline]
+    fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
+    #[inline]
+    fn add_to(&self, batch: &mut ProducerBatch) {
+        batch.payloads.push(self.payload);
+        batch.bytes += self.payload.len();
+        // All records of a load have the same form.
+        batch.payloads.is_packed = self.is_packed;
+        let (producer, sequence, at) = (self.producer, self.sequence, self.sent);
+        batch.sent.push(Sent { producer, sequence, at });
+    }
+}
+
+impl NewRecord for StampedRecord<'_> {
+    const IS_STAMPED: bool = true;
+
+    #[inline]
+    fn partition(&self) -> PartitionId {
+        self.stamp.partition
+    }
+
+    #[inline]
+    fn payload_bytes(&self) -> usize {
+        self.ring.payload_bytes()
+    }
+
+    #[inline]
+    fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
+    #[inline]
+    fn add_to(&self, batch: &mut ProducerBatch) {
+        batch.payloads.stamped.push(&self.stamp, self.ring, self.position);
+        batch.payloads.is_packed = false;
+        batch.bytes += self.ring.payload_bytes();
     }
 }
 
@@ -150,7 +235,7 @@ impl PartitionQueue {
     #[inline]
     pub(super) fn assign_sequence(&mut self, batch: &mut ProducerBatch) {
         batch.sequence = self.sequence;
-        self.sequence += batch.records.len() as u64;
+        self.sequence += batch.count() as u64;
     }
 
     /// Inserts a batch by its sequence among the closed ones.

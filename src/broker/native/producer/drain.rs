@@ -276,7 +276,7 @@ impl NativeProducer {
             // The offset of a batch without a response is unknown.
             Ok(first) => {
                 let queue = &mut self.queues[batch.partition.0 as usize];
-                queue.acked = queue.acked.max(batch.sequence + batch.records.len() as u64);
+                queue.acked = queue.acked.max(batch.sequence + batch.count() as u64);
                 let first = Some(first).filter(|first| first.0 >= 0);
                 self.resolve(batch, now, Outcome::Acked, first);
             }
@@ -333,7 +333,7 @@ impl NativeProducer {
 
     /// Gives up a batch that would be refused again.
     fn rejected(&mut self, batch: Box<ProducerBatch>, code: ErrorCode, now: Time) {
-        self.answers.add_error(code.name(), batch.records.len() as u64);
+        self.answers.add_error(code.name(), batch.count() as u64);
         // The sequence has a gap now, so a new producer id is needed.
         if self.producer_id != ProducerIdState::NotNeeded {
             self.producer_id = ProducerIdState::Wanted;
@@ -351,12 +351,12 @@ impl NativeProducer {
         first: Option<Offset>,
     ) {
         let partition = batch.partition;
-        let ack = |(index, &Sent { producer, sequence, at: sent }): (i64, &Sent)| {
+        let ack = |(index, Sent { producer, sequence, at: sent }): (i64, Sent)| {
             let offset = first.map(|first| Offset(first.0 + index));
             Ack { producer, partition, sequence, offset, sent, at, outcome }
         };
-        self.answers.acks.extend((0..).zip(&batch.records).map(ack));
-        self.queued -= batch.records.len();
+        self.answers.acks.extend((0..).zip(batch.sent()).map(ack));
+        self.queued -= batch.count();
         self.queued_bytes -= batch.bytes;
         batch.clear();
         self.batch_pool.push(batch);

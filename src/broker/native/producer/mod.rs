@@ -6,19 +6,21 @@
 mod batch;
 mod drain;
 mod in_flight;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::batch::{
-    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, EXPIRE_INTERVAL, PartitionQueue, ProducerBatch,
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, EXPIRE_INTERVAL, NewRecord, PartitionQueue, ProducerBatch,
 };
 use self::in_flight::{InFlight, InFlightLimits};
 use super::Profile;
 use super::metadata::Metadata;
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Client, Outbox, Produce, Records, Request, Response};
-use crate::broker::{Answers, ProducerPort, SendError, SendRecord};
+use crate::broker::{Answers, ProducerPort, SendError, SendRecord, StampedRecord};
 use crate::measure::Outcome;
 use crate::plan::{Acks, LoadPlan};
 use crate::summary::Sending;
@@ -161,34 +163,49 @@ impl NativeProducer {
 
     /// Sends a record as a batch of its own, without opening the batch first, if it can leave now.
     #[inline]
-    fn send_alone(&mut self, record: &SendRecord<'_>, now: Time) {
-        let Some(leader) = self.ready_leader(record.partition, now) else {
+    fn send_alone<R: NewRecord>(&mut self, record: &R, now: Time) {
+        let partition = record.partition();
+        let Some(leader) = self.ready_leader(partition, now) else {
             return self.take(record, now);
         };
-        let mut batch = self.batch_pool.pop().unwrap_or_default().begun(record.partition, now);
-        batch.add(record);
+        let mut batch = self.batch_pool.pop().unwrap_or_default().begun(partition, now);
+        record.add_to(&mut batch);
         self.queued += 1;
-        self.queued_bytes += record.payload.len();
-        self.queues[record.partition.0 as usize].assign_sequence(&mut batch);
+        self.queued_bytes += record.payload_bytes();
+        self.queues[partition.0 as usize].assign_sequence(&mut batch);
         self.send_batch(batch, leader, now);
         self.expire_if_due(now);
     }
 
     /// Adds a record to its partition's open batch.
-    fn take(&mut self, record: &SendRecord<'_>, now: Time) {
-        let at = record.partition.0 as usize;
+    fn take<R: NewRecord>(&mut self, record: &R, now: Time) {
+        let partition = record.partition();
+        let at = partition.0 as usize;
         let is_full = self.queues[at].open.as_ref().is_some_and(|batch| batch.is_full_for(record));
         if is_full && let Some(batch) = self.queues[at].close() {
             self.requeue(batch);
-            self.opened.retain(|(_, partition)| *partition != record.partition);
+            self.opened.retain(|(_, other)| *other != partition);
         }
         let batch = self.queues[at].open.get_or_insert_with(|| {
-            self.opened.push_back((now, record.partition));
-            self.batch_pool.pop().unwrap_or_default().begun(record.partition, now)
+            self.opened.push_back((now, partition));
+            self.batch_pool.pop().unwrap_or_default().begun(partition, now)
         });
-        batch.add(record);
+        record.add_to(batch);
         self.queued += 1;
-        self.queued_bytes += record.payload.len();
+        self.queued_bytes += record.payload_bytes();
+    }
+
+    /// Accepts a record, unless the queue is full.
+    #[inline(always)]
+    fn accept<R: NewRecord>(&mut self, now: Time, record: &R) -> Result<(), SendError> {
+        if self.is_full() {
+            return Err(SendError::Full);
+        }
+        match record.is_alone() && self.waits_for_nothing() {
+            true => self.send_alone(record, now),
+            false => self.take(record, now),
+        }
+        Ok(())
     }
 
     /// Notes a response of a broker, unless the batch needs none.
@@ -229,14 +246,12 @@ impl ProducerPort for NativeProducer {
     // Called for each record.
     #[inline(always)]
     fn send(&mut self, now: Time, record: &SendRecord<'_>) -> Result<(), SendError> {
-        if self.is_full() {
-            return Err(SendError::Full);
-        }
-        match record.is_alone && self.waits_for_nothing() {
-            true => self.send_alone(record, now),
-            false => self.take(record, now),
-        }
-        Ok(())
+        self.accept(now, record)
+    }
+
+    #[inline]
+    fn send_stamped(&mut self, now: Time, record: &StampedRecord<'_>) -> Result<(), SendError> {
+        self.accept(now, record)
     }
 
     #[inline]

@@ -98,16 +98,7 @@ fn response(version: i16, partitions: Vec<PartitionData>) -> Vec<u8> {
 fn copied(memory: &FetchMemory, body: &[u8], slot: &FetchSlot) -> Vec<String> {
     let mut out = RecordBuffer::default();
     memory.records(body).copy(slot.partition, slot.offset, slot.end, &mut out);
-    let RecordBuffer { bytes, lengths, .. } = out;
-    let mut rest = &bytes[..];
-    let mut texts = Vec::new();
-    for length in lengths {
-        let (text, more) = rest.split_at(RecordBuffer::length(length));
-        texts.push(String::from_utf8(text.to_vec()).expect("text"));
-        rest = more;
-    }
-    assert!(rest.is_empty());
-    texts
+    out.records().map(|(text, _)| String::from_utf8(text.to_vec()).expect("text")).collect()
 }
 
 fn read_one(version: i16, offset: i64, records: Vec<u8>) -> (FetchMemory, Vec<u8>, FetchSlot) {

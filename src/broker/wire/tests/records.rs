@@ -1,5 +1,7 @@
 //! Record batches against the message codec, and damaged ones.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::protocol::StrBytes;
@@ -9,10 +11,15 @@ use kafka_protocol::records::{
 };
 use proptest::prelude::*;
 
-use super::super::batch::{BatchFacts, CHECKED_FROM, CHECKSUM_AT, wire_sequence};
+use super::super::batch::{
+    BatchFacts, BatchMemory, CHECKED_FROM, CHECKSUM_AT, PreparedBatch, wire_sequence,
+};
 use super::super::records::{BatchRecord, RecordBatch, RecordBatches, RecordsError};
 use super::{Changes, batches, changed, changes, codecs, in_log, payloads};
-use crate::base::{Headers, RecordView, put_header};
+use crate::base::{
+    FillerRing, Headers, PartitionId, ProducerId, RecordView, RunId, STAMP_BYTES, Seed, Stamp,
+    Time, put_header,
+};
 use crate::broker::protocol::Batch;
 use crate::plan::Compression;
 
@@ -107,6 +114,44 @@ proptest! {
                 prop_assert_eq!(record.sequence, wire_sequence(first));
             }
         }
+    }
+
+    #[test]
+    fn stamps_are_written_as_the_payloads_that_they_make(
+        payload_bytes in STAMP_BYTES..400,
+        ring_bytes in 1usize..2_000,
+        // Offsets take one, two and three bytes.
+        count in prop::sample::select(&[1usize, 63, 64, 65, 300, 8_193][..]),
+        codec in codecs(),
+        seed: u64,
+    ) {
+        let ring = Arc::new(FillerRing::new(payload_bytes, ring_bytes, Seed(seed)));
+        let (mut stamped, mut plain, mut position) = (Batch::default(), Batch::default(), 0);
+        for at in 0..count as u64 {
+            let stamp = Stamp {
+                run: RunId(seed),
+                producer: ProducerId(at as u32 % 7),
+                partition: PartitionId(3),
+                sequence: at,
+                intended: Time(at as i64 * 11),
+                sent: Time(at as i64 * 13),
+            };
+            stamped.stamped.push(&stamp, &ring, position);
+            let mut payload = Vec::new();
+            ring.append_payload(&stamp, position, &mut payload);
+            plain.push(&payload);
+            position = ring.after(position);
+        }
+        let facts = BatchFacts { compression: codec, ..FACTS };
+        prop_assert_eq!(stamped.len(), count);
+        prop_assert_eq!(in_log(&stamped, &facts, 7), in_log(&plain, &facts, 7));
+        let sizes = |batch| {
+            let mut memory = BatchMemory::default();
+            PreparedBatch::new(batch, &facts, &mut memory).expect("a batch").sizes()
+        };
+        prop_assert_eq!(sizes(&stamped), sizes(&plain));
+        stamped.clear();
+        prop_assert!(stamped.is_empty());
     }
 
     #[test]
