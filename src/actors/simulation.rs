@@ -18,7 +18,7 @@ use super::runtime::{
 };
 use crate::base::{Clock, Offset, PartitionId, Time};
 use crate::broker::native::member_protocol::MemberSettings;
-use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
+use crate::broker::native::{NativeConsumer, NativeProducer, NativeSettings};
 use crate::broker::sim::{KernelHandle, TraceWriter};
 use crate::broker::{BrokerError, ConsumerSpec, GroupSpec, InstanceIds, TopicSize, Watermarks};
 use crate::fault::ClusterFault;
@@ -53,24 +53,24 @@ impl SimRuntime {
     }
 
     /// The time limits and backoffs of the native client.
-    fn profile(&self) -> Profile {
+    fn client_settings(&self) -> NativeSettings {
         let client = &self.settings.client;
-        Profile {
+        NativeSettings {
             brokers: self.settings.brokers,
             request_timeout: client.request_timeout,
             message_timeout: client.message_timeout,
             retry_backoff: client.retry_backoff,
             retry_backoff_max: 10 * client.retry_backoff,
-            ..Profile::default()
+            ..NativeSettings::default()
         }
     }
 
     fn consumer(&self, context: &Context, spec: &ConsumerSpec) -> NativeConsumer {
         match &spec.group {
-            None => NativeConsumer::new(self.profile()),
+            None => NativeConsumer::new(self.client_settings()),
             Some(group) => {
                 let member = MemberSettings::of(&context.plan, context.run, spec, group);
-                NativeConsumer::member(member, self.profile(), group)
+                NativeConsumer::member(member, self.client_settings(), group)
             }
         }
     }
@@ -126,7 +126,7 @@ impl Runtime for SimRuntime {
     fn spawn_producer(&self, start: ProducerStart) -> io::Result<()> {
         let ProducerStart { context, shared, incarnation, mode, report } = start;
         let (partitions, load) = (shared.partitions() as u32, &self.plan.load);
-        let port = NativeProducer::new(load, partitions, self.profile());
+        let port = NativeProducer::new(load, partitions, self.client_settings());
         let host = PoolHost::new(context, shared, incarnation, mode, port, FILLER_BYTES);
         // The load begins when its clients exist, so their start takes no time.
         self.kernel.host(Box::new(SimulatedPool::new(host, report)), Duration::ZERO);
@@ -139,7 +139,7 @@ impl Runtime for SimRuntime {
         partition: PartitionId,
         until: Time,
     ) -> Result<(), BrokerError> {
-        let client = NativeConsumer::new(self.profile());
+        let client = NativeConsumer::new(self.client_settings());
         let process = RogueConsumer::new(context, client, partition, (self.clock.now(), until));
         self.kernel.host(Box::new(process), Duration::ZERO);
         Ok(())

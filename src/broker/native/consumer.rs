@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::time::Duration;
 
-use super::Profile;
+use super::NativeSettings;
 use super::member_protocol::{MemberEvent, MemberSettings};
 use super::membership::Membership;
 use super::metadata::Metadata;
@@ -26,7 +26,7 @@ const RECEIVED_BYTES_MAX: usize = 1024 * 1024;
 /// A consumer's client. As a port it hands over what has been received.
 #[derive(Debug)]
 pub struct NativeConsumer {
-    profile: Profile,
+    settings: NativeSettings,
     metadata: Metadata,
     positions: Vec<Position>,
     /// Index: the broker.
@@ -61,9 +61,9 @@ enum Connection {
 }
 
 impl Connection {
-    fn idle(profile: &Profile) -> Connection {
+    fn idle(settings: &NativeSettings) -> Connection {
         Connection::Idle(Box::new(Fetch {
-            wait_max: profile.fetch_wait_max,
+            wait_max: settings.fetch_wait_max,
             partition_bytes_max: PARTITION_BYTES_MAX,
             slots: Vec::new(),
         }))
@@ -72,12 +72,12 @@ impl Connection {
 
 impl NativeConsumer {
     /// A consumer that reads the partitions that it is assigned.
-    pub fn new(profile: Profile) -> NativeConsumer {
+    pub fn new(settings: NativeSettings) -> NativeConsumer {
         NativeConsumer {
-            metadata: Metadata::new(profile.clone()),
+            metadata: Metadata::new(settings.clone()),
             positions: Vec::new(),
-            connections: (0..profile.brokers).map(|_| Connection::idle(&profile)).collect(),
-            profile,
+            connections: (0..settings.brokers).map(|_| Connection::idle(&settings)).collect(),
+            settings,
             received: Received::default(),
             member: None,
             asked: None,
@@ -86,9 +86,13 @@ impl NativeConsumer {
     }
 
     /// A member of the run's group.
-    pub fn member(settings: MemberSettings, profile: Profile, spec: &GroupSpec) -> NativeConsumer {
-        let membership = Membership::new(settings, profile.clone(), spec);
-        NativeConsumer { member: Some(membership), ..NativeConsumer::new(profile) }
+    pub fn member(
+        member: MemberSettings,
+        settings: NativeSettings,
+        spec: &GroupSpec,
+    ) -> NativeConsumer {
+        let membership = Membership::new(member, settings.clone(), spec);
+        NativeConsumer { member: Some(membership), ..NativeConsumer::new(settings) }
     }
 
     /// Leaves the group in order, if it is a member: it commits, and sends a leave request, unless it is a static
@@ -266,7 +270,7 @@ impl NativeConsumer {
 
     /// Closes a connection on which a fetch was not answered in time. Returns the time at which that is due.
     fn answer_is_due(&mut self, broker: BrokerId, since: Time, now: Time) -> Time {
-        let limit = since + self.profile.fetch_wait_max + self.profile.request_timeout;
+        let limit = since + self.settings.fetch_wait_max + self.settings.request_timeout;
         if limit > now {
             return limit;
         }
@@ -346,7 +350,7 @@ impl NativeConsumer {
             _ => {
                 let mut positions = self.positions.iter_mut();
                 if let Some(position) = positions.find(|it| it.partition == partition) {
-                    position.not_before = arrived + self.profile.retry_backoff;
+                    position.not_before = arrived + self.settings.retry_backoff;
                 }
                 return self.metadata.invalidate(arrived);
             }
@@ -453,7 +457,7 @@ impl Client for NativeConsumer {
 
     fn disconnected(&mut self, broker: BrokerId, now: Time) {
         self.asked = None;
-        self.connections[broker as usize] = Connection::idle(&self.profile);
+        self.connections[broker as usize] = Connection::idle(&self.settings);
         if self.metadata.broken(broker, now) {
             self.received.push_other(Event::Error(BrokerError {
                 class: ErrorClass::Informational,
@@ -468,7 +472,7 @@ impl Client for NativeConsumer {
     fn brokers_are(&mut self, count: u32) {
         self.metadata.brokers_are(count);
         let count = self.connections.len().max(count as usize);
-        self.connections.resize_with(count, || Connection::idle(&self.profile));
+        self.connections.resize_with(count, || Connection::idle(&self.settings));
     }
 
     fn leader_is(&mut self, partition: PartitionId, leader: BrokerId) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::Profile;
+use super::NativeSettings;
 use super::consumer_member::ConsumerMember;
 use super::member::GroupMember;
 use super::member_protocol::{MemberEvent, MemberProtocol, MemberSettings};
@@ -19,7 +19,7 @@ use crate::broker::{GroupSpec, Positions};
 #[derive(Debug)]
 pub(super) struct Membership {
     pub(super) member: Box<dyn MemberProtocol>,
-    profile: Profile,
+    settings: NativeSettings,
     /// The positions of the host, for the commit before partitions are given up.
     positions: Positions,
     crashed: Arc<AtomicBool>,
@@ -60,20 +60,24 @@ enum Coordinator {
 }
 
 impl Membership {
-    pub(super) fn new(settings: MemberSettings, profile: Profile, spec: &GroupSpec) -> Membership {
+    pub(super) fn new(
+        member: MemberSettings,
+        settings: NativeSettings,
+        spec: &GroupSpec,
+    ) -> Membership {
         Membership {
             polled: false,
             last_poll: Time::ZERO,
-            max_poll: settings.rebalance_timeout,
+            max_poll: member.rebalance_timeout,
             topic: TopicLook {
-                refresh: settings.topic_refresh,
+                refresh: member.topic_refresh,
                 next: Time::ZERO,
                 is_searching: false,
                 has_asked: false,
                 partitions: None,
             },
-            member: member_of(settings),
-            profile,
+            member: member_of(member),
+            settings,
             positions: spec.positions.clone(),
             crashed: spec.crashed.clone(),
             coordinator: Coordinator::Unknown(Time::ZERO),
@@ -172,8 +176,8 @@ impl Membership {
         let look = self.watch_polls(now);
         let member = self.member.tick(now).min(look);
         let limit = match self.coordinator {
-            Coordinator::Known(_) => self.member.overdue(self.profile.request_timeout),
-            Coordinator::Asked(_, since) => Some(since + self.profile.request_timeout),
+            Coordinator::Known(_) => self.member.overdue(self.settings.request_timeout),
+            Coordinator::Asked(_, since) => Some(since + self.settings.request_timeout),
             Coordinator::Unknown(_) => None,
         };
         if let (Some(limit), Coordinator::Known(broker) | Coordinator::Asked(broker, _)) =
@@ -195,7 +199,7 @@ impl Membership {
         };
         self.coordinator = Coordinator::Asked(broker, now);
         outbox.push((now, broker, Request::FindCoordinator));
-        member.min(now + self.profile.request_timeout)
+        member.min(now + self.settings.request_timeout)
     }
 
     /// Notes that this broker is the coordinator.
@@ -206,7 +210,7 @@ impl Membership {
     /// Notes an error response to the question for the coordinator.
     pub(super) fn not_found(&mut self, now: Time) {
         if let Coordinator::Asked(..) = self.coordinator {
-            self.coordinator = Coordinator::Unknown(now + self.profile.retry_backoff);
+            self.coordinator = Coordinator::Unknown(now + self.settings.retry_backoff);
         }
     }
 
@@ -240,7 +244,7 @@ impl Membership {
     }
 
     fn lose_coordinator(&mut self, now: Time) {
-        self.coordinator = Coordinator::Unknown(now + self.profile.retry_backoff);
+        self.coordinator = Coordinator::Unknown(now + self.settings.retry_backoff);
         self.held.clear();
         self.unanswered = 0;
         self.member.disconnected();
@@ -292,7 +296,7 @@ mod tests {
             positions: Positions::default(),
             crashed: Arc::default(),
         };
-        Membership::new(settings, Profile { brokers: 2, ..Profile::default() }, &spec)
+        Membership::new(settings, NativeSettings { brokers: 2, ..NativeSettings::default() }, &spec)
     }
 
     /// What a member asks at this time, in short: the broker and the kind of the request.
@@ -314,7 +318,8 @@ mod tests {
 
     #[test]
     fn what_a_former_coordinator_still_answers_belongs_to_nothing() {
-        let mut metadata = Metadata::new(Profile { brokers: 2, ..Profile::default() });
+        let mut metadata =
+            Metadata::new(NativeSettings { brokers: 2, ..NativeSettings::default() });
         let mut membership = membership();
         let accepted = || {
             let assignment = Some(TargetAssignment::Known(vec![PartitionId(3)]));

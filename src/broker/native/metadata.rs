@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Profile;
+use super::NativeSettings;
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Outbox, Request};
 
 /// Leaders of partitions, and connections to brokers.
 #[derive(Debug)]
 pub(super) struct Metadata {
-    profile: Profile,
+    settings: NativeSettings,
     /// Index: the partition.
     leaders: Vec<Option<BrokerId>>,
     state: State,
@@ -44,23 +44,23 @@ struct Reach {
 }
 
 impl Reach {
-    fn new(profile: &Profile) -> Reach {
-        Reach { not_before: Time::ZERO, backoff: profile.reconnect_backoff, is_broken: false }
+    fn new(settings: &NativeSettings) -> Reach {
+        Reach { not_before: Time::ZERO, backoff: settings.reconnect_backoff, is_broken: false }
     }
 }
 
 impl Metadata {
-    pub(super) fn new(profile: Profile) -> Metadata {
+    pub(super) fn new(settings: NativeSettings) -> Metadata {
         Metadata {
             leaders: Vec::new(),
             state: State::Unknown,
             ask: 0,
             not_before: Time::ZERO,
-            backoff: profile.retry_backoff,
-            brokers: vec![Reach::new(&profile); profile.brokers as usize],
+            backoff: settings.retry_backoff,
+            brokers: vec![Reach::new(&settings); settings.brokers as usize],
             broken: 0,
             moved: BTreeSet::new(),
-            profile,
+            settings,
         }
     }
 
@@ -117,7 +117,7 @@ impl Metadata {
 
     fn look(&mut self, now: Time, outbox: &mut Outbox) -> Time {
         if let State::Asked(broker, since) = self.state {
-            let limit = since + self.profile.request_timeout;
+            let limit = since + self.settings.request_timeout;
             if now < limit {
                 return limit;
             }
@@ -132,15 +132,15 @@ impl Metadata {
         };
         self.state = State::Asked(broker, now);
         self.not_before = now + self.backoff;
-        self.backoff = (self.backoff * 2).min(self.profile.retry_backoff_max);
+        self.backoff = (self.backoff * 2).min(self.settings.retry_backoff_max);
         outbox.push((now, broker, Request::Metadata));
-        now + self.profile.request_timeout
+        now + self.settings.request_timeout
     }
 
     /// Sets the number of brokers.
     pub(super) fn brokers_are(&mut self, count: u32) {
         let count = self.brokers.len().max(count as usize);
-        self.brokers.resize(count, Reach::new(&self.profile));
+        self.brokers.resize(count, Reach::new(&self.settings));
     }
 
     /// Sets the leader that a former leader named. That counts once until all leaders are asked for, because two
@@ -165,7 +165,7 @@ impl Metadata {
         // A partition without a leader is asked for again.
         self.state = if leaders.contains(&None) { State::Unknown } else { State::Known };
         if self.state == State::Known {
-            self.backoff = self.profile.retry_backoff;
+            self.backoff = self.settings.retry_backoff;
         }
         self.leaders = leaders;
     }
@@ -184,7 +184,7 @@ impl Metadata {
         if reach.is_broken {
             reach.is_broken = false;
             self.broken -= 1;
-            reach.backoff = self.profile.reconnect_backoff;
+            reach.backoff = self.settings.reconnect_backoff;
         }
     }
 
@@ -193,7 +193,7 @@ impl Metadata {
         let reach = &mut self.brokers[broker as usize];
         if !reach.is_broken || reach.not_before <= now {
             reach.not_before = now + reach.backoff;
-            reach.backoff = (reach.backoff * 2).min(self.profile.reconnect_backoff_max);
+            reach.backoff = (reach.backoff * 2).min(self.settings.reconnect_backoff_max);
         }
         let is_news = !std::mem::replace(&mut reach.is_broken, true);
         self.broken += u32::from(is_news);
@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn another_broker_is_asked_when_one_does_not_answer_and_each_time_later() {
-        let mut metadata = Metadata::new(Profile { brokers: 3, ..Profile::default() });
+        let mut metadata =
+            Metadata::new(NativeSettings { brokers: 3, ..NativeSettings::default() });
         let mut outbox = Outbox::new();
         metadata.refresh(Time(0), &mut outbox);
         assert_eq!(asked(&mut outbox), [0]);
@@ -251,7 +252,7 @@ mod tests {
 
     #[test]
     fn partitions_without_a_leader_are_asked_about_until_they_have_one() {
-        let mut metadata = Metadata::new(Profile::default());
+        let mut metadata = Metadata::new(NativeSettings::default());
         let mut outbox = Outbox::new();
         metadata.refresh(Time(0), &mut outbox);
         metadata.learn(vec![None]);

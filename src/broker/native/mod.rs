@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// The time limits and backoffs of a client, named after librdkafka's properties, with its defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
+pub struct NativeSettings {
     /// Number of brokers that the client knows at the start.
     pub brokers: u32,
     /// `socket.timeout.ms`: a connection is closed if a request is unanswered for this long. The value is 30 s, as
@@ -46,9 +46,9 @@ pub struct Profile {
     pub request_bytes: usize,
 }
 
-impl Default for Profile {
-    fn default() -> Profile {
-        Profile {
+impl Default for NativeSettings {
+    fn default() -> NativeSettings {
+        NativeSettings {
             brokers: 1,
             request_timeout: Duration::from_secs(30),
             message_timeout: Duration::from_secs(300),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::consumer::Timed;
 use super::transport::Transport;
 use crate::base::{Clock, Offset, PartitionId, Time};
-use crate::broker::native::{NativeConsumer, Profile};
+use crate::broker::native::{NativeConsumer, NativeSettings};
 use crate::broker::{
     BrokerError, ConsumerCommand, ConsumerEvents, ConsumerLoop, ConsumerPort, ConsumerSpec,
 };
@@ -25,19 +25,19 @@ type SharedClients = Arc<Mutex<Clients>>;
 
 struct Clients {
     transport: Transport<NativeConsumer>,
-    profile: Profile,
+    settings: NativeSettings,
     /// Numbers of closed clients. An idle client takes the place of each.
     free: Vec<usize>,
 }
 
 impl TcpConsumerLoop {
-    /// No clients yet. `transport` gets them, and all have the settings of `profile`.
+    /// Has no clients yet. `transport` gets each one, and all have the same `settings`.
     pub(super) fn new(
         transport: Transport<NativeConsumer>,
-        profile: Profile,
+        settings: NativeSettings,
         clock: Clock,
     ) -> TcpConsumerLoop {
-        let clients = Clients { transport, profile, free: Vec::new() };
+        let clients = Clients { transport, settings, free: Vec::new() };
         TcpConsumerLoop { shared: Arc::new(Mutex::new(clients)), clock }
     }
 }
@@ -49,7 +49,7 @@ fn lock(shared: &SharedClients) -> MutexGuard<'_, Clients> {
 impl ConsumerLoop for TcpConsumerLoop {
     fn add(&mut self, spec: &ConsumerSpec) -> (usize, Box<dyn ConsumerPort>) {
         let clients = &mut *lock(&self.shared);
-        let client = NativeConsumer::new(clients.profile.clone());
+        let client = NativeConsumer::new(clients.settings.clone());
         let name = Arc::from(format!("lanekeeper-{}", spec.name));
         let number = match clients.free.pop() {
             Some(number) => {
@@ -124,7 +124,7 @@ impl ConsumerPort for LoopedClient {
 impl Drop for LoopedClient {
     fn drop(&mut self) {
         let clients = &mut *lock(&self.shared);
-        let idle = NativeConsumer::new(clients.profile.clone());
+        let idle = NativeConsumer::new(clients.settings.clone());
         clients.transport.replace(self.number, idle, Arc::from(""));
         clients.free.push(self.number);
     }

@@ -46,7 +46,7 @@ use super::embedded::EmbeddedControl;
 use super::instance_ids::InstanceIds;
 use super::library::ClusterPlace;
 use super::native::member_protocol::MemberSettings;
-use super::native::{NativeConsumer, NativeProducer, Profile};
+use super::native::{NativeConsumer, NativeProducer, NativeSettings};
 use super::protocol::BrokerId;
 use super::setup::Deadline;
 use super::wire::Api;
@@ -139,14 +139,14 @@ impl TcpCluster {
     }
 
     /// The time limits and backoffs of clients.
-    fn profile(&self) -> Profile {
-        let defaults = Profile::default();
+    fn client_settings(&self) -> NativeSettings {
+        let defaults = NativeSettings::default();
         let fetch_wait_max = match self.plan.broker.capability().long_polls {
             true => defaults.fetch_wait_max,
             // The mock cluster answers no fetch before the end of its wait.
             false => Duration::from_millis(3),
         };
-        Profile {
+        NativeSettings {
             brokers: self.brokers.len() as u32,
             fetch_wait_max,
             request_bytes: REQUEST_BYTES,
@@ -171,10 +171,10 @@ impl TcpCluster {
 impl ClusterPort for TcpCluster {
     fn consumer(&self, spec: &ConsumerSpec) -> Result<Box<dyn ConsumerPort>, BrokerError> {
         let client = match &spec.group {
-            None => NativeConsumer::new(self.profile()),
+            None => NativeConsumer::new(self.client_settings()),
             Some(group) => {
                 let member = MemberSettings::of(&self.plan, self.run, spec, group);
-                NativeConsumer::member(member, self.profile(), group)
+                NativeConsumer::member(member, self.client_settings(), group)
             }
         };
         let transport = self.transport(vec![client], &spec.name)?;
@@ -190,7 +190,7 @@ impl ClusterPort for TcpCluster {
 
     fn consumer_loop(&self) -> Result<Box<dyn ConsumerLoop>, BrokerError> {
         let transport = self.transport(Vec::new(), "consumers")?;
-        Ok(Box::new(TcpConsumerLoop::new(transport, self.profile(), self.clock)))
+        Ok(Box::new(TcpConsumerLoop::new(transport, self.client_settings(), self.clock)))
     }
 
     fn producer(&self, pool: PoolId) -> Result<Box<dyn ProducerPort>, BrokerError> {
@@ -202,7 +202,7 @@ impl ClusterPort for TcpCluster {
             }
         };
         let partitions = self.plan.topic.partitions;
-        let client = |_| NativeProducer::new(load, partitions, self.profile());
+        let client = |_| NativeProducer::new(load, partitions, self.client_settings());
         let transport =
             self.transport((0..count).map(client).collect(), &format!("pool-{pool}"))?;
         Ok(Box::new(TcpProducer::new(transport, load.pools)))

@@ -149,7 +149,7 @@ impl NativeProducer {
         self.numbered += 1;
         batch.tries += 1;
         batch.number = self.numbered;
-        batch.limit = now + self.profile.request_timeout;
+        batch.limit = now + self.settings.request_timeout;
         let partition = batch.partition;
         let mut request = self.request_pool.pop().unwrap_or_default();
         (request.number, request.partition) = (batch.number, partition);
@@ -216,7 +216,7 @@ impl NativeProducer {
 
     fn expire_batches(&mut self, now: Time) {
         self.expire_batches_at = now + EXPIRE_INTERVAL;
-        let too_old = |since: Time| since + self.profile.message_timeout <= now;
+        let too_old = |since: Time| since + self.settings.message_timeout <= now;
         let mut old = Vec::new();
         for queue in &mut self.queues {
             if queue.open.as_ref().is_some_and(|batch| too_old(batch.since)) {
@@ -247,9 +247,9 @@ impl NativeProducer {
     /// Schedules a retry of a batch that was refused or not answered.
     pub(super) fn retry(&mut self, batch: Box<ProducerBatch>, now: Time) {
         let doublings = batch.tries.saturating_sub(1).min(16);
-        let backoff = self.profile.retry_backoff * (1 << doublings);
+        let backoff = self.settings.retry_backoff * (1 << doublings);
         let queue = &mut self.queues[batch.partition.0 as usize];
-        queue.not_before = now + backoff.min(self.profile.retry_backoff_max);
+        queue.not_before = now + backoff.min(self.settings.retry_backoff_max);
         self.requeue(batch);
     }
 

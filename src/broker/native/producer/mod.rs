@@ -16,7 +16,7 @@ use self::batch::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, EXPIRE_INTERVAL, NewRecord, PartitionQueue, ProducerBatch,
 };
 use self::in_flight::{InFlight, InFlightLimits};
-use super::Profile;
+use super::NativeSettings;
 use super::metadata::Metadata;
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, Client, Outbox, Produce, Records, Request, Response};
@@ -35,7 +35,7 @@ const IN_FLIGHT: usize = 1_000_000;
 /// A pool's client.
 #[derive(Debug)]
 pub struct NativeProducer {
-    profile: Profile,
+    settings: NativeSettings,
     acks: Acks,
     linger: Duration,
     in_flight_max: usize,
@@ -102,7 +102,7 @@ impl NativeProducer {
     }
 
     /// A client for `partitions` partitions.
-    pub fn new(load: &LoadPlan, partitions: u32, profile: Profile) -> NativeProducer {
+    pub fn new(load: &LoadPlan, partitions: u32, settings: NativeSettings) -> NativeProducer {
         let producer_id = match load.idempotence {
             true => ProducerIdState::Wanted,
             false => ProducerIdState::NotNeeded,
@@ -115,9 +115,9 @@ impl NativeProducer {
             queues: (0..partitions).map(|_| PartitionQueue::default()).collect(),
             opened: VecDeque::new(),
             waiting: Vec::new(),
-            in_flight: (0..profile.brokers).map(|_| InFlight::default()).collect(),
-            metadata: Metadata::new(profile.clone()),
-            profile,
+            in_flight: (0..settings.brokers).map(|_| InFlight::default()).collect(),
+            metadata: Metadata::new(settings.clone()),
+            settings,
             numbered: 0,
             outboxes: 1,
             batch_pool: Vec::new(),
@@ -141,7 +141,7 @@ impl NativeProducer {
     /// The limits of requests in flight.
     #[inline]
     fn window(&self) -> InFlightLimits {
-        let (requests_max, request_bytes) = (self.in_flight_max, self.profile.request_bytes);
+        let (requests_max, request_bytes) = (self.in_flight_max, self.settings.request_bytes);
         InFlightLimits { requests_max, request_bytes, outbox: self.outboxes }
     }
 
@@ -225,7 +225,7 @@ impl NativeProducer {
             self.producer_id = ProducerIdState::Wanted;
         }
         if let ProducerIdState::Asked(broker, since) = self.producer_id {
-            let limit = since + self.profile.request_timeout;
+            let limit = since + self.settings.request_timeout;
             if now < limit {
                 return limit;
             }
@@ -235,9 +235,9 @@ impl NativeProducer {
             Some(broker) if self.producer_id == ProducerIdState::Wanted => {
                 self.producer_id = ProducerIdState::Asked(broker, now);
                 self.outbox.push((now, broker, Request::InitProducerId));
-                now + self.profile.request_timeout
+                now + self.settings.request_timeout
             }
-            _ => now + self.profile.retry_backoff,
+            _ => now + self.settings.retry_backoff,
         }
     }
 }
@@ -325,7 +325,7 @@ impl Client for NativeProducer {
             }
             // A broker that has just started cannot assign producer ids yet.
             Response::InitProducerId(Err(_)) => {
-                self.producer_id = ProducerIdState::Refused(now + self.profile.retry_backoff);
+                self.producer_id = ProducerIdState::Refused(now + self.settings.retry_backoff);
             }
             Response::Refused(_) => self.metadata.refused(),
             Response::Produce(number, result) => {

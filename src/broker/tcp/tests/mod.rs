@@ -18,7 +18,7 @@ use super::producer::TcpProducer;
 use super::request::Topic;
 use super::transport::Transport;
 use crate::base::{Clock, PartitionId, ProducerId};
-use crate::broker::native::{NativeProducer, Profile};
+use crate::broker::native::{NativeProducer, NativeSettings};
 use crate::broker::secure::Access;
 use crate::broker::setup::{Administrator, Deadline};
 use crate::broker::wire::Endpoint;
@@ -66,12 +66,12 @@ fn transport(port: u16, clock: Clock) -> Transport<NativeProducer> {
     let endpoint = Endpoint { node_id: 1, host: "127.0.0.1".to_owned(), port: i32::from(port) };
     let mut brokers = Brokers::default();
     brokers.learn(&[endpoint]);
-    let profile = Profile {
+    let settings = NativeSettings {
         reconnect_backoff: Duration::from_millis(20),
         request_timeout: Duration::from_millis(200),
-        ..Profile::default()
+        ..NativeSettings::default()
     };
-    let client = NativeProducer::new(&plan().load, 1, profile);
+    let client = NativeProducer::new(&plan().load, 1, settings);
     let counter = RequestCounter::new(Arc::default());
     Transport::new(vec![client], brokers, topic(clock), (clock, counter)).expect("descriptors")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::scripted::{Script, ScriptedCluster};
 use super::{plan, topic};
 use crate::base::{Clock, Offset, PartitionId, ProducerId, RecordView, Time};
-use crate::broker::native::{NativeConsumer, NativeProducer, Profile};
+use crate::broker::native::{NativeConsumer, NativeProducer, NativeSettings};
 use crate::broker::protocol::Batch;
 use crate::broker::tcp::brokers::Brokers;
 use crate::broker::tcp::consumer::TcpConsumer;
@@ -39,7 +39,7 @@ pub(super) fn script() -> Script {
 /// Clients that know broker 1, as after asking for the brokers.
 fn transport<C: crate::broker::protocol::Client>(
     cluster: &ScriptedCluster,
-    client: impl FnOnce(Profile) -> C,
+    client: impl FnOnce(NativeSettings) -> C,
     clock: Clock,
 ) -> Transport<C> {
     transport_with(Brokers::default(), cluster, client, clock)
@@ -48,14 +48,14 @@ fn transport<C: crate::broker::protocol::Client>(
 fn transport_with<C: crate::broker::protocol::Client>(
     mut brokers: Brokers,
     cluster: &ScriptedCluster,
-    client: impl FnOnce(Profile) -> C,
+    client: impl FnOnce(NativeSettings) -> C,
     clock: Clock,
 ) -> Transport<C> {
     let (node_id, port) = (1, i32::from(cluster.ports[0]));
     let endpoint = Endpoint { node_id, host: "127.0.0.1".to_owned(), port };
     brokers.learn(&[endpoint]);
     let counter = RequestCounter::new(cluster.counted.clone());
-    let clients = vec![client(Profile::default())];
+    let clients = vec![client(NativeSettings::default())];
     Transport::new(clients, brokers, topic(clock), (clock, counter)).expect("descriptors")
 }
 
@@ -84,7 +84,7 @@ impl TestProducer {
 
     fn of_load(load: &LoadPlan, brokers: Brokers, cluster: &ScriptedCluster) -> TestProducer {
         let clock = Clock::start();
-        let client = |profile| NativeProducer::new(load, 1, profile);
+        let client = |settings| NativeProducer::new(load, 1, settings);
         TestProducer { transport: transport_with(brokers, cluster, client, clock), clock, sent: 0 }
     }
 
