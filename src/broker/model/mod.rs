@@ -9,8 +9,8 @@ mod remote_assignor;
 pub mod replicas;
 
 pub use cluster::{
-    Alarm, Caller, ClientId, Cluster, ClusterEffect, ClusterEffects, ClusterSettings, Fetched,
-    LeaderChange, Produced,
+    Caller, ClientId, Cluster, ClusterEffect, ClusterEffects, ClusterSettings, ClusterTimer,
+    Fetched, LeaderChange, Produced,
 };
 pub use cores::Cores;
 pub use log::PartitionLog;

@@ -193,7 +193,7 @@ impl Kernel {
                         self.break_off(caller.client, broker);
                     }
                 }
-                ClusterEffect::Alarm { at, alarm } => self.push(at, ControlEvent::Alarm(alarm)),
+                ClusterEffect::Timer { at, timer } => self.push(at, ControlEvent::Timer(timer)),
             }
         }
         self.output.others = others;

@@ -16,7 +16,7 @@ use super::process::SimProcess;
 use super::trace::Trace;
 use crate::base::{Seed, Time, VirtualClockDriver};
 use crate::broker::model::{
-    Alarm, Caller, ClientId, Cluster, ClusterEffects, ClusterSettings, Cores,
+    Caller, ClientId, Cluster, ClusterEffects, ClusterSettings, ClusterTimer, Cores,
 };
 use crate::broker::protocol::{BrokerId, Fetch, Outbox, Request};
 
@@ -99,7 +99,7 @@ pub(super) enum ControlEvent {
         caller: Caller,
         broker: BrokerId,
     },
-    Alarm(Alarm),
+    Timer(ClusterTimer),
     /// A job, with a unique number.
     Job(u64, Job),
     /// A client asks for watermarks.
@@ -136,8 +136,10 @@ impl ControlEvent {
     /// True if the event ends the look-ahead, because anything may follow from it. A delayed fetch and replication do
     /// not, nor does an event that concerns only a question for watermarks.
     fn ends_lookahead(&self) -> bool {
-        let is_usual =
-            matches!(self, ControlEvent::Alarm(Alarm::Fetch { .. } | Alarm::Replicated { .. }));
+        let is_usual = matches!(
+            self,
+            ControlEvent::Timer(ClusterTimer::Fetch { .. } | ClusterTimer::Replicated { .. })
+        );
         !is_usual && !matches!(self, ControlEvent::Unanswered(..))
     }
 
@@ -147,7 +149,7 @@ impl ControlEvent {
             ControlEvent::Broken { caller, broker } => {
                 (1, u64::from(*broker) << 32 | u64::from(caller.client))
             }
-            ControlEvent::Alarm(alarm) => (2, u64::from(alarm.number())),
+            ControlEvent::Timer(timer) => (2, u64::from(timer.number())),
             ControlEvent::Job(number, _) => (3, *number),
             ControlEvent::Ask(client) => (4, u64::from(*client)),
             ControlEvent::Unanswered(.., question) => (5, *question),
@@ -344,10 +346,10 @@ impl Kernel {
                 self.trace.add(self.now, 8, caller.client, u64::from(broker));
                 self.broken(caller, broker);
             }
-            ControlEvent::Alarm(alarm) => {
-                self.trace.add(self.now, 4, alarm.number(), 0);
+            ControlEvent::Timer(timer) => {
+                self.trace.add(self.now, 4, timer.number(), 0);
                 (0..self.cluster.brokers()).for_each(|broker| self.drain_fetches(broker));
-                self.cluster.alarm(self.now, alarm, &mut self.output);
+                self.cluster.expire_timer(self.now, timer, &mut self.output);
                 (0..self.cluster.brokers()).for_each(|broker| self.rearm_fetches(broker));
                 self.send_effects();
             }

@@ -4,7 +4,7 @@ use super::kernel::{ControlEvent, Event, Kernel};
 use super::link::HAS_LEFT;
 use super::trace::TraceWriter;
 use crate::base::PartitionId;
-use crate::broker::model::Alarm;
+use crate::broker::model::ClusterTimer;
 use crate::broker::model::group::{
     ConsumerHeartbeat, GroupRequest, GroupResponse, HeartbeatAccepted, JOINS, LEAVES,
     LEAVES_FOR_A_WHILE, MemberRef, TargetAssignment,
@@ -62,25 +62,25 @@ impl Kernel {
                 let what = format!("finds its connection to {} broken", name(*with));
                 (TraceKind::Response, watch.name_of(caller.client), nothing(&what))
             }
-            ControlEvent::Alarm(Alarm::Fetch { client, broker: of }) => {
+            ControlEvent::Timer(ClusterTimer::Fetch { client, broker: of }) => {
                 let what = format!("the longest wait of {}'s fetch", watch.name_of(*client));
                 (TraceKind::Deadline, name(*of), nothing(&what))
             }
-            ControlEvent::Alarm(Alarm::Group) => {
+            ControlEvent::Timer(ClusterTimer::Group) => {
                 (TraceKind::Deadline, "coordinator".to_owned(), nothing("looks at its group"))
             }
-            ControlEvent::Alarm(Alarm::Replicated { pair }) => {
+            ControlEvent::Timer(ClusterTimer::Replicated { pair }) => {
                 let leader = pair / self.cluster.brokers();
                 (TraceKind::Deadline, name(leader), nothing("followers have fetched"))
             }
-            ControlEvent::Alarm(Alarm::Session { broker: of, .. }) => {
+            ControlEvent::Timer(ClusterTimer::Session { broker: of, .. }) => {
                 let what = format!("looks whether {} is still silent", name(*of));
                 (TraceKind::Deadline, "controller".to_owned(), nothing(&what))
             }
-            ControlEvent::Alarm(Alarm::Laggards) => {
+            ControlEvent::Timer(ClusterTimer::Laggards) => {
                 (TraceKind::Deadline, "leaders".to_owned(), nothing("look for laggards"))
             }
-            ControlEvent::Alarm(Alarm::Balance) => {
+            ControlEvent::Timer(ClusterTimer::Balance) => {
                 let what = "lets preferred leaders lead again";
                 (TraceKind::Deadline, "controller".to_owned(), nothing(what))
             }

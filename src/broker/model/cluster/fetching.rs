@@ -1,6 +1,6 @@
 //! Fetch requests: records up to the high watermark, or a delay until there are some.
 
-use super::state::{Alarm, Caller, ClientId, ClusterEffect, ClusterEffects, Fetched};
+use super::state::{Caller, ClientId, ClusterEffect, ClusterEffects, ClusterTimer, Fetched};
 use super::state::{ClientState, Cluster};
 use crate::base::{PartitionId, Time};
 use crate::broker::protocol::{BrokerId, ErrorCode, Fetch, FetchSlot};
@@ -25,9 +25,12 @@ impl Cluster {
         let deadline = at + fetch.wait_max;
         self.park(at, broker, caller, fetch);
         let place = self.place_mut(client, broker);
-        if !place.has_alarm {
-            place.has_alarm = true;
-            out.push(ClusterEffect::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
+        if !place.has_timer {
+            place.has_timer = true;
+            out.push(ClusterEffect::Timer {
+                at: deadline,
+                timer: ClusterTimer::Fetch { client, broker },
+            });
         }
     }
 
@@ -104,7 +107,7 @@ impl Cluster {
         let place = self.places.get(self.place(client, broker));
         let finds_nothing =
             |slot: &FetchSlot| self.visible(broker, slot.partition) == Some(slot.offset);
-        let is_free = |place: &ClientState| place.has_alarm && place.parked.is_none();
+        let is_free = |place: &ClientState| place.has_timer && place.parked.is_none();
         place.is_some_and(is_free) && fetch.slots.iter().all(finds_nothing)
     }
 
@@ -172,7 +175,7 @@ impl Cluster {
     ) {
         let is_paused = self.brokers[broker as usize].is_paused;
         let place = self.place_mut(client, broker);
-        place.has_alarm = false;
+        place.has_timer = false;
         let Some(deadline) = place.deadline() else { return };
         // A paused broker checks its fetches when it continues.
         if is_paused {
@@ -181,8 +184,11 @@ impl Cluster {
         if deadline <= now {
             self.answer(now, broker, client, out);
         } else {
-            place.has_alarm = true;
-            out.push(ClusterEffect::Alarm { at: deadline, alarm: Alarm::Fetch { client, broker } });
+            place.has_timer = true;
+            out.push(ClusterEffect::Timer {
+                at: deadline,
+                timer: ClusterTimer::Fetch { client, broker },
+            });
         }
     }
 
@@ -194,7 +200,7 @@ impl Cluster {
             let place = self.place(client, broker);
             let Some(place) = self.places.get(place) else { continue };
             let Some(parked) = &place.parked else { continue };
-            let has_waited = place.deadline() <= Some(now) || !place.has_alarm;
+            let has_waited = place.deadline() <= Some(now) || !place.has_timer;
             let changed = parked.slots.iter().any(|slot| {
                 let visible = self.visible(broker, slot.partition);
                 visible.is_none_or(|visible| slot.offset < visible)

@@ -1,7 +1,8 @@
 //! The cluster: requests in, responses out, each with the time at which it leaves.
 //!
-//! A pure machine. [`Cluster::request`] handles a request that reaches a broker. [`Cluster::alarm`] is called at the
-//! times that the cluster has announced. Each fault has a method. All of them add their effects to [`ClusterEffects`].
+//! A pure machine. [`Cluster::request`] handles a request that reaches a broker. [`Cluster::expire_timer`] is called at
+//! the times that the cluster has announced. Each fault has a method. All of them add their effects to
+//! [`ClusterEffects`].
 
 mod fetching;
 mod leaders;
@@ -21,7 +22,9 @@ use crate::base::{Offset, PartitionId, Seed, Time};
 use crate::broker::protocol::{BrokerId, RecordBuffer, Records, Request, Response};
 
 pub use self::leaders::LeaderChange;
-pub use self::state::{Alarm, Caller, ClientId, ClusterEffect, ClusterEffects, Fetched, Produced};
+pub use self::state::{
+    Caller, ClientId, ClusterEffect, ClusterEffects, ClusterTimer, Fetched, Produced,
+};
 pub use self::state::{Cluster, ClusterSettings};
 
 impl Cluster {
@@ -37,10 +40,10 @@ impl Cluster {
             producers: 0,
             group: GroupCoordinator::new(settings.group, seed.child("group", 0)),
             coordinator: 0,
-            group_alarm: Time::NEVER,
+            group_timer: Time::NEVER,
             is_full_speed: true,
-            laggards_alarm: false,
-            balance_alarm: false,
+            laggards_timer: false,
+            balance_timer: false,
             leader_changes: Vec::new(),
         };
         cluster.grow(Time::ZERO, settings.partitions);
@@ -137,15 +140,17 @@ impl Cluster {
         out.push(ClusterEffect::Reply { at, from: broker, to: caller, response });
     }
 
-    /// Handles an alarm that [`ClusterEffect::Alarm`] announced.
-    pub fn alarm(&mut self, now: Time, alarm: Alarm, out: &mut ClusterEffects) {
-        match alarm {
-            Alarm::Fetch { client, broker } => self.expire(now, broker, client, out),
-            Alarm::Group => self.group_is_due(now, out),
-            Alarm::Replicated { pair } => self.replicated(now, pair, out),
-            Alarm::Session { broker, silence } => self.session_is_over(now, broker, silence, out),
-            Alarm::Laggards => self.drop_laggards(now, out),
-            Alarm::Balance => self.balance(now, out),
+    /// Handles the expiration of a timer that [`ClusterEffect::Timer`] announced.
+    pub fn expire_timer(&mut self, now: Time, timer: ClusterTimer, out: &mut ClusterEffects) {
+        match timer {
+            ClusterTimer::Fetch { client, broker } => self.expire(now, broker, client, out),
+            ClusterTimer::Group => self.group_is_due(now, out),
+            ClusterTimer::Replicated { pair } => self.replicated(now, pair, out),
+            ClusterTimer::Session { broker, silence } => {
+                self.session_is_over(now, broker, silence, out);
+            }
+            ClusterTimer::Laggards => self.drop_laggards(now, out),
+            ClusterTimer::Balance => self.balance(now, out),
         }
     }
 
@@ -162,8 +167,8 @@ impl Cluster {
     }
 
     fn group_is_due(&mut self, now: Time, out: &mut ClusterEffects) {
-        if now >= self.group_alarm {
-            self.group_alarm = Time::NEVER;
+        if now >= self.group_timer {
+            self.group_timer = Time::NEVER;
         }
         // Sessions do not expire while the coordinator is down or paused.
         if self.brokers[self.coordinator as usize].is_running() {
@@ -179,9 +184,9 @@ impl Cluster {
             out.push(ClusterEffect::Reply { at, from, to, response });
         }
         let deadline = self.group.next_deadline().unwrap_or(Time::NEVER);
-        if deadline < self.group_alarm {
-            self.group_alarm = deadline;
-            out.push(ClusterEffect::Alarm { at: deadline, alarm: Alarm::Group });
+        if deadline < self.group_timer {
+            self.group_timer = deadline;
+            out.push(ClusterEffect::Timer { at: deadline, timer: ClusterTimer::Group });
         }
     }
 

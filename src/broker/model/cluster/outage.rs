@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use super::state::{Alarm, Cluster, ClusterEffect, ClusterEffects, Partition};
+use super::state::{Cluster, ClusterEffect, ClusterEffects, ClusterTimer, Partition};
 use crate::base::{PartitionId, Time};
 use crate::broker::model::replicas::{Election, Replicas};
 use crate::broker::protocol::BrokerId;
@@ -198,8 +198,8 @@ impl Cluster {
     fn poll_timed_out(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         let own = &mut self.brokers[broker as usize];
         own.silences += 1;
-        let alarm = Alarm::Session { broker, silence: own.silences };
-        out.push(ClusterEffect::Alarm { at: now + self.settings.broker_session, alarm });
+        let timer = ClusterTimer::Session { broker, silence: own.silences };
+        out.push(ClusterEffect::Timer { at: now + self.settings.broker_session, timer });
         self.replicate_all(now, out);
     }
 
@@ -289,18 +289,18 @@ impl Cluster {
     pub(super) fn watch_balance(&mut self, now: Time, out: &mut ClusterEffects) {
         let Some(interval) = self.settings.leader_balance else { return };
         let is_balanced = self.partitions.iter().all(|partition| partition.replicas.is_balanced());
-        if is_balanced || self.balance_alarm {
+        if is_balanced || self.balance_timer {
             return;
         }
-        self.balance_alarm = true;
+        self.balance_timer = true;
         let interval = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX).max(1);
         let at = Time(now.0.div_euclid(interval).saturating_add(1).saturating_mul(interval));
-        out.push(ClusterEffect::Alarm { at, alarm: Alarm::Balance });
+        out.push(ClusterEffect::Timer { at, timer: ClusterTimer::Balance });
     }
 
     /// The controller's check: elects preferred replicas that are in sync.
     pub(super) fn balance(&mut self, now: Time, out: &mut ClusterEffects) {
-        self.balance_alarm = false;
+        self.balance_timer = false;
         for id in (0..self.partitions.len() as u32).map(PartitionId) {
             let preferred = self.partition(id).replicas.broker(0);
             // The broker would not learn of its election while it is cut off. Kafka's controller does not know that,
@@ -334,7 +334,7 @@ mod tests {
     /// Three brokers, three copies of each of three partitions, and what the cluster wants to be told.
     struct Stage {
         cluster: Cluster,
-        alarms: Vec<(Time, Alarm)>,
+        timers: Vec<(Time, ClusterTimer)>,
         /// Fetches that were answered: when, from where, and what was wrong with the first partition.
         fetched: Vec<(Time, BrokerId, Option<ErrorCode>)>,
     }
@@ -358,7 +358,7 @@ mod tests {
             };
             Stage {
                 cluster: Cluster::new(settings, Seed(1)),
-                alarms: Vec::new(),
+                timers: Vec::new(),
                 fetched: Vec::new(),
             }
         }
@@ -370,12 +370,12 @@ mod tests {
             what: impl Fn(&mut Cluster, Time, &mut ClusterEffects),
         ) -> Vec<Option<BrokerId>> {
             let until = Time::ZERO + SECOND * seconds as u32;
-            while let Some(next) = self.alarms.iter().map(|(at, _)| *at).min()
+            while let Some(next) = self.timers.iter().map(|(at, _)| *at).min()
                 && next <= until
             {
-                let place = self.alarms.iter().position(|(at, _)| *at == next).expect("an alarm");
-                let (now, alarm) = self.alarms.remove(place);
-                self.hear(|cluster, out| cluster.alarm(now, alarm, out));
+                let place = self.timers.iter().position(|(at, _)| *at == next).expect("a timer");
+                let (now, timer) = self.timers.remove(place);
+                self.hear(|cluster, out| cluster.expire_timer(now, timer, out));
             }
             self.hear(|cluster, out| what(cluster, until, out));
             self.cluster.leaders(1)
@@ -386,11 +386,11 @@ mod tests {
             what(&mut self.cluster, &mut out);
             let fetched = out.fetched.into_iter();
             self.fetched.extend(fetched.map(|out| (out.at, out.from, out.fetch.slots[0].error)));
-            let alarms = out.others.into_iter().filter_map(|output| match output {
-                ClusterEffect::Alarm { at, alarm } => Some((at, alarm)),
+            let timers = out.others.into_iter().filter_map(|output| match output {
+                ClusterEffect::Timer { at, timer } => Some((at, timer)),
                 ClusterEffect::Reply { .. } | ClusterEffect::Disconnect { .. } => None,
             });
-            self.alarms.extend(alarms);
+            self.timers.extend(timers);
         }
 
         fn leaders_at(&mut self, seconds: u64) -> Vec<Option<BrokerId>> {
@@ -398,7 +398,7 @@ mod tests {
         }
 
         fn checks(&self) -> usize {
-            self.alarms.iter().filter(|(_, alarm)| *alarm == Alarm::Balance).count()
+            self.timers.iter().filter(|(_, timer)| *timer == ClusterTimer::Balance).count()
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::refusal::{error_code, is_appended};
 use super::state::{
-    Alarm, Broker, Caller, Cluster, ClusterEffect, ClusterEffects, Produced, Unacknowledged,
+    Broker, Caller, Cluster, ClusterEffect, ClusterEffects, ClusterTimer, Produced, Unacknowledged,
 };
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::log::SequenceCheck;
@@ -286,7 +286,7 @@ impl Cluster {
         let pair = &mut self.rounds.rounds[number as usize];
         (pair.bringing, pair.next) = (bringing, next);
         pair.next.clear();
-        out.push(ClusterEffect::Alarm { at, alarm: Alarm::Replicated { pair: number } });
+        out.push(ClusterEffect::Timer { at, timer: ClusterTimer::Replicated { pair: number } });
     }
 
     /// Time from the append until the leader knows that the follower has the records: the response to the fetch that
@@ -349,10 +349,10 @@ impl Cluster {
                 self.is_behind(now, leader, id, out);
             }
         }
-        if !self.laggards_alarm && !self.is_full_speed {
-            self.laggards_alarm = true;
+        if !self.laggards_timer && !self.is_full_speed {
+            self.laggards_timer = true;
             let at = now + self.settings.replica_lag_max / 2;
-            out.push(ClusterEffect::Alarm { at, alarm: Alarm::Laggards });
+            out.push(ClusterEffect::Timer { at, timer: ClusterTimer::Laggards });
         }
     }
 
@@ -370,9 +370,9 @@ impl Cluster {
             }
             self.note_change(now, id);
         }
-        self.laggards_alarm = !self.is_full_speed;
-        if self.laggards_alarm {
-            out.push(ClusterEffect::Alarm { at: now + lag_max / 2, alarm: Alarm::Laggards });
+        self.laggards_timer = !self.is_full_speed;
+        if self.laggards_timer {
+            out.push(ClusterEffect::Timer { at: now + lag_max / 2, timer: ClusterTimer::Laggards });
         }
     }
 }

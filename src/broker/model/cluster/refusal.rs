@@ -56,7 +56,7 @@ impl Cluster {
             ClusterEffect::Reply { from, to, .. } => {
                 !is_lost(*from, *to, 0, |api| ![Api::Produce, Api::Fetch].contains(&api))
             }
-            ClusterEffect::Disconnect { .. } | ClusterEffect::Alarm { .. } => true,
+            ClusterEffect::Disconnect { .. } | ClusterEffect::Timer { .. } => true,
         });
         for (broker, caller) in closed {
             out.push(ClusterEffect::Disconnect { broker, caller });

@@ -60,11 +60,11 @@ pub struct Cluster {
     pub(super) group: GroupCoordinator,
     pub(super) coordinator: BrokerId,
     /// The earliest announced deadline of the group.
-    pub(super) group_alarm: Time,
+    pub(super) group_timer: Time,
     /// True if every broker replicates at full speed, and true if leaders check for followers that are behind.
     pub(super) is_full_speed: bool,
-    pub(super) laggards_alarm: bool,
-    pub(super) balance_alarm: bool,
+    pub(super) laggards_timer: bool,
+    pub(super) balance_timer: bool,
     /// Changes of leaders and replicas that were not taken yet.
     pub(super) leader_changes: Vec<(Time, PartitionId, PartitionBrokers)>,
 }
@@ -172,7 +172,7 @@ pub(super) struct ClientState {
     pub(super) since: Time,
     /// True if a deadline is announced. A fetch that is answered early leaves its deadline to the next one, so there is
     /// one deadline at a time and not one per fetch.
-    pub(super) has_alarm: bool,
+    pub(super) has_timer: bool,
     /// The connection whose batch waits for replication. Kafka handles one request of a connection at a time.
     pub(super) muted: Option<u32>,
     /// Batches that have arrived meanwhile.
@@ -306,9 +306,9 @@ pub struct Caller {
     pub connection: u32,
 }
 
-/// An alarm of the cluster.
+/// A timer of the cluster: what happens when it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alarm {
+pub enum ClusterTimer {
     /// The delay of a fetch is over.
     Fetch {
         /// The client that fetches.
@@ -336,16 +336,16 @@ pub enum Alarm {
     Balance,
 }
 
-impl Alarm {
+impl ClusterTimer {
     /// A number for the trace that identifies kind and subject.
     pub fn number(self) -> u32 {
         match self {
-            Alarm::Fetch { client, .. } => client << 3,
-            Alarm::Group => 1,
-            Alarm::Replicated { pair } => 2 + (pair << 3),
-            Alarm::Session { broker, .. } => 3 + (broker << 3),
-            Alarm::Laggards => 4,
-            Alarm::Balance => 5,
+            ClusterTimer::Fetch { client, .. } => client << 3,
+            ClusterTimer::Group => 1,
+            ClusterTimer::Replicated { pair } => 2 + (pair << 3),
+            ClusterTimer::Session { broker, .. } => 3 + (broker << 3),
+            ClusterTimer::Laggards => 4,
+            ClusterTimer::Balance => 5,
         }
     }
 }
@@ -417,12 +417,12 @@ pub enum ClusterEffect {
         /// The connection.
         caller: Caller,
     },
-    /// [`Cluster::alarm`](super::Cluster::alarm) is to be called at `at`.
-    Alarm {
+    /// [`Cluster::expire_timer`](super::Cluster::expire_timer) is to be called at `at`.
+    Timer {
         /// Time of the call.
         at: Time,
         /// Argument of the call.
-        alarm: Alarm,
+        timer: ClusterTimer,
     },
 }
 
@@ -431,7 +431,7 @@ impl ClusterEffect {
     pub(super) fn closes(&self) -> Option<Caller> {
         match self {
             ClusterEffect::Disconnect { caller, .. } => Some(*caller),
-            ClusterEffect::Reply { .. } | ClusterEffect::Alarm { .. } => None,
+            ClusterEffect::Reply { .. } | ClusterEffect::Timer { .. } => None,
         }
     }
 }
