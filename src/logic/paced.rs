@@ -16,7 +16,7 @@ pub(super) struct Paced {
     start: Time,
     end: Time,
     /// Next records. With a curve their times are load time, counted from the start.
-    pub(super) due: Upcoming,
+    pub(super) due: DueProducers,
     gaps: Gaps,
     /// Spans with another rate, of a load without stages.
     bursts: Vec<RateBurst>,
@@ -162,39 +162,42 @@ pub(super) fn paced(
     let (due, gaps) = match load.phases {
         Phases::Poisson => {
             let gaps = producers.map(|id| seed.child("gaps", u64::from(id)).random()).collect();
-            (Upcoming::in_any_order(due), Gaps::Exponential(gaps))
+            (DueProducers::with_random_gaps(due), Gaps::Exponential(gaps))
         }
-        Phases::Uniform | Phases::Random => (Upcoming::in_turn(due), Gaps::Fixed),
+        Phases::Uniform | Phases::Random => (DueProducers::with_equal_gaps(due), Gaps::Fixed),
     };
     Paced { period, start, end, due, gaps, bursts: Vec::new(), curve: None }
 }
 
-/// The time of each producer's next record, and the producer's number in the pool.
+/// The producers of a pool by the time of their next record: that time, and the producer's number in the pool.
 #[derive(Clone, Debug)]
-pub(super) enum Upcoming {
-    /// Equal gaps: a ring in the order of times that begins at the index. A producer that has sent goes to its end.
-    InTurn(Vec<(Time, u32)>, usize),
-    /// Different gaps.
-    AnyOrder(BinaryHeap<Reverse<(Time, u32)>>),
+pub(super) enum DueProducers {
+    /// For equal gaps: a ring in the order of times, which begins at the index. A producer that has sent is its last
+    /// entry, so nothing is sorted.
+    Ring(Vec<(Time, u32)>, usize),
+    /// For random gaps.
+    Heap(BinaryHeap<Reverse<(Time, u32)>>),
 }
 
-impl Upcoming {
-    /// Producers in the order of their times, and all with the same gap.
-    fn in_turn(turns: Vec<(Time, u32)>) -> Upcoming {
-        Upcoming::InTurn(turns, 0)
+impl DueProducers {
+    /// Producers with the same gap. `entries` is in the order of times.
+    fn with_equal_gaps(entries: Vec<(Time, u32)>) -> DueProducers {
+        DueProducers::Ring(entries, 0)
     }
 
-    /// Producers with gaps that differ.
-    fn in_any_order(due: Vec<(Time, u32)>) -> Upcoming {
-        Upcoming::AnyOrder(due.into_iter().map(Reverse).collect())
+    /// Producers with random gaps.
+    fn with_random_gaps(due: Vec<(Time, u32)>) -> DueProducers {
+        DueProducers::Heap(due.into_iter().map(Reverse).collect())
     }
 
     /// Subtracts `start` from every time.
     fn count_from(&mut self, start: Time) {
         let less = |at: Time| Time(at.since_ns(start));
         match self {
-            Upcoming::InTurn(turns, _) => turns.iter_mut().for_each(|(at, _)| *at = less(*at)),
-            Upcoming::AnyOrder(heap) => {
+            DueProducers::Ring(entries, _) => {
+                entries.iter_mut().for_each(|(at, _)| *at = less(*at));
+            }
+            DueProducers::Heap(heap) => {
                 *heap = heap.drain().map(|Reverse((at, id))| Reverse((less(at), id))).collect();
             }
         }
@@ -204,8 +207,8 @@ impl Upcoming {
     #[inline]
     pub(super) fn first(&self) -> Option<(Time, u32)> {
         match self {
-            Upcoming::InTurn(turns, place) => turns.get(*place).copied(),
-            Upcoming::AnyOrder(heap) => heap.peek().map(|Reverse(first)| *first),
+            DueProducers::Ring(entries, first) => entries.get(*first).copied(),
+            DueProducers::Heap(heap) => heap.peek().map(|Reverse(entry)| *entry),
         }
     }
 
@@ -213,9 +216,9 @@ impl Upcoming {
     #[inline]
     pub(super) fn second(&self) -> Option<Time> {
         let second = match self {
-            Upcoming::InTurn(turns, _) if turns.len() < 2 => None,
-            Upcoming::InTurn(turns, place) => turns.get(behind(*place, turns)),
-            Upcoming::AnyOrder(heap) => {
+            DueProducers::Ring(entries, _) if entries.len() < 2 => None,
+            DueProducers::Ring(entries, first) => entries.get(behind(*first, entries)),
+            DueProducers::Heap(heap) => {
                 heap.as_slice().iter().skip(1).take(2).map(|Reverse(entry)| entry).min()
             }
         };
@@ -226,13 +229,13 @@ impl Upcoming {
     #[inline]
     pub(super) fn reschedule_first(&mut self, next: Time) {
         match self {
-            Upcoming::InTurn(turns, place) => {
-                if let Some(first) = turns.get_mut(*place) {
-                    first.0 = next;
+            DueProducers::Ring(entries, first) => {
+                if let Some(entry) = entries.get_mut(*first) {
+                    entry.0 = next;
                 }
-                *place = behind(*place, turns);
+                *first = behind(*first, entries);
             }
-            Upcoming::AnyOrder(heap) => {
+            DueProducers::Heap(heap) => {
                 // Replacing the top costs half of a pop and a push.
                 if let Some(mut top) = heap.peek_mut() {
                     top.0.0 = next;
@@ -242,8 +245,8 @@ impl Upcoming {
     }
 }
 
-/// The index after `place`, in a ring.
+/// The index after `index`, in a ring.
 #[inline]
-fn behind(place: usize, turns: &[(Time, u32)]) -> usize {
-    if place + 1 < turns.len() { place + 1 } else { 0 }
+fn behind(index: usize, entries: &[(Time, u32)]) -> usize {
+    if index + 1 < entries.len() { index + 1 } else { 0 }
 }
