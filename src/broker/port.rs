@@ -374,7 +374,7 @@ pub trait ProducerPort {
 
     /// True if records may be sent to partitions below `partitions`. If not, the client asks for its metadata. Never
     /// waits.
-    fn follow(&mut self, now: Time, partitions: u32) -> bool;
+    fn ensure_partitions(&mut self, now: Time, partitions: u32) -> bool;
 
     /// Gives up the records that are queued or in flight: each of them is answered as failed or indeterminate, within
     /// about `limit`.
@@ -406,8 +406,8 @@ impl<P: ProducerPort + ?Sized> ProducerPort for Box<P> {
         (**self).answers(now, wait, answers);
     }
 
-    fn follow(&mut self, now: Time, partitions: u32) -> bool {
-        (**self).follow(now, partitions)
+    fn ensure_partitions(&mut self, now: Time, partitions: u32) -> bool {
+        (**self).ensure_partitions(now, partitions)
     }
 
     fn give_up(&mut self, now: Time, limit: Duration) {

@@ -212,8 +212,8 @@ impl<P: ProducerPort> PoolHost<P> {
     }
 
     /// Spreads the next records over new partitions, once the client knows them.
-    fn follow(&mut self, partitions: usize) {
-        if !self.sender.port.follow(self.reached, partitions as u32) {
+    fn use_new_partitions(&mut self, partitions: usize) {
+        if !self.sender.port.ensure_partitions(self.reached, partitions as u32) {
             return;
         }
         let mut pacer = self.shared.pacer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -241,7 +241,7 @@ impl<P: ProducerPort> PoolHost<P> {
     fn send_and_enter(&mut self, horizon: Horizon) -> Burst {
         let partitions = self.context.measurements.cells.len();
         if partitions > self.partitions {
-            self.follow(partitions);
+            self.use_new_partitions(partitions);
         }
         let horizon = self.nearest(horizon);
         let PoolHost { context, shared, sender, reached, .. } = self;

@@ -245,8 +245,8 @@ impl<P: ProducerPort> ProducerPort for RuledProducer<P> {
         }
     }
 
-    fn follow(&mut self, now: Time, partitions: u32) -> bool {
-        self.inner.follow(now, partitions)
+    fn ensure_partitions(&mut self, now: Time, partitions: u32) -> bool {
+        self.inner.ensure_partitions(now, partitions)
     }
 
     fn give_up(&mut self, now: Time, limit: Duration) {

@@ -72,7 +72,7 @@ impl ProducerPort for Sink {
         answers.acks.append(&mut self.1);
     }
 
-    fn follow(&mut self, _now: Time, _partitions: u32) -> bool {
+    fn ensure_partitions(&mut self, _now: Time, _partitions: u32) -> bool {
         true
     }
 

@@ -332,7 +332,7 @@ pub(super) struct MetadataRefresh {
 
 impl MetadataRefresh {
     /// Returns true if every client knows the partitions below `partitions`. If not, a thread refreshes their metadata.
-    pub(super) fn follow<C: ProducerContext + 'static>(
+    pub(super) fn ensure_partitions<C: ProducerContext + 'static>(
         &self,
         clients: &Arc<Vec<BaseProducer<C>>>,
         topic: &str,
@@ -346,13 +346,13 @@ impl MetadataRefresh {
         }
         let (clients, topic) = (clients.clone(), topic.to_owned());
         let (known, under_way) = (self.known.clone(), self.under_way.clone());
-        let learning = std::thread::Builder::new().name("learning".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("metadata".to_owned()).spawn(move || {
             if clients.iter().all(|client| knows(client, &topic, partitions)) {
                 known.fetch_max(partitions, Ordering::AcqRel);
             }
             under_way.store(false, Ordering::Release);
         });
-        if learning.is_err() {
+        if thread.is_err() {
             self.under_way.store(false, Ordering::Release);
         }
         false

@@ -40,7 +40,7 @@ pub(super) struct RdProducer {
     pools: u32,
     stop: Arc<AtomicBool>,
     server: Option<JoinHandle<()>>,
-    learning: MetadataRefresh,
+    metadata_refresh: MetadataRefresh,
 }
 
 impl RdProducer {
@@ -69,8 +69,16 @@ impl RdProducer {
                 .spawn(move || serve(&clients, &reports, &stop))
                 .map_err(|error| BrokerError::fatal(format!("no thread: {error}")))?
         };
-        let (topic, learning) = (topic.to_owned(), MetadataRefresh::default());
-        Ok(RdProducer { clients, reports, topic, pools, stop, server: Some(server), learning })
+        let (topic, metadata_refresh) = (topic.to_owned(), MetadataRefresh::default());
+        Ok(RdProducer {
+            clients,
+            reports,
+            topic,
+            pools,
+            stop,
+            server: Some(server),
+            metadata_refresh,
+        })
     }
 }
 
@@ -165,8 +173,8 @@ impl ProducerPort for RdProducer {
         }
     }
 
-    fn follow(&mut self, _now: Time, partitions: u32) -> bool {
-        self.learning.follow(&self.clients, &self.topic, partitions)
+    fn ensure_partitions(&mut self, _now: Time, partitions: u32) -> bool {
+        self.metadata_refresh.ensure_partitions(&self.clients, &self.topic, partitions)
     }
 
     fn give_up(&mut self, _now: Time, limit: Duration) {

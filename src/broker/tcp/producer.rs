@@ -76,10 +76,10 @@ impl ProducerPort for TcpProducer {
         self.transport.take_served(|_, client| client.answers(now, Duration::ZERO, answers));
     }
 
-    fn follow(&mut self, now: Time, partitions: u32) -> bool {
+    fn ensure_partitions(&mut self, now: Time, partitions: u32) -> bool {
         let mut all = true;
         for number in 0..self.transport.len() {
-            all &= self.transport.client(number).follow(now, partitions);
+            all &= self.transport.client(number).ensure_partitions(now, partitions);
         }
         all
     }

@@ -61,9 +61,11 @@ pub struct Cluster {
     pub(super) coordinator: BrokerId,
     /// The earliest announced deadline of the group.
     pub(super) group_timer: Time,
-    /// True if every broker replicates at full speed, and true if leaders check for followers that are behind.
+    /// True if every broker replicates at full speed.
     pub(super) is_full_speed: bool,
+    /// True while [`ClusterTimer::Laggards`] is announced.
     pub(super) laggards_timer: bool,
+    /// True while [`ClusterTimer::Balance`] is announced.
     pub(super) balance_timer: bool,
     /// Changes of leaders and replicas that were not taken yet.
     pub(super) leader_changes: Vec<(Time, PartitionId, PartitionBrokers)>,

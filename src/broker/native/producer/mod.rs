@@ -276,7 +276,7 @@ impl ProducerPort for NativeProducer {
         }
     }
 
-    fn follow(&mut self, now: Time, partitions: u32) -> bool {
+    fn ensure_partitions(&mut self, now: Time, partitions: u32) -> bool {
         let partitions = partitions as usize;
         if self.metadata.partitions() < partitions {
             self.metadata.invalidate(now);
