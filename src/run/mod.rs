@@ -2,12 +2,12 @@
 //!
 //! The steps are: broker, topic and start offsets, measurements, the wiring, and undoing the changes outside.
 
-mod account;
 mod administrator;
 mod backlog;
 mod broker_guard;
 mod checkpointing;
 mod clean;
+mod collecting;
 mod committed_offsets;
 mod environment;
 mod explore;
@@ -18,6 +18,7 @@ mod process_limits;
 mod run_control;
 mod shares;
 mod sim;
+mod summary_builder;
 mod traced;
 mod wiring;
 
@@ -38,8 +39,8 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::summary::Summary;
 
-pub use self::account::Observer;
 pub use self::clean::Cleaning;
+pub use self::collecting::Observer;
 pub use self::environment::{Options, PartSlot, record_host};
 pub use self::explore::{
     Broken, CaseSize, Draw, ExploreError, ExploreSettings, Explored, RecordStory, Repro, Violation,

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::account::Observer;
 use super::checkpointing::Continuation;
+use super::collecting::Observer;
 use super::committed_offsets::compare_in_simulation;
 use super::environment::{Options, RunEnvironment, measurements};
 use super::run_control::{ASK_LIMIT, LOAD_ENDS_WITHIN, STOP_LIMIT};

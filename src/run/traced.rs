@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::account::Observer;
+use super::collecting::Observer;
 use super::environment::Options;
 use super::run;
 use crate::base::Time;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use ractor::Actor;
 use tokio::sync::watch;
 
-use super::account::Account;
-use super::account::{Collecting, Observer};
 use super::checkpointing::Checkpointing;
+use super::collecting::{Collecting, Observer};
 use super::committed_offsets::CommittedOffsets;
 use super::environment::RunEnvironment;
 use super::run_control::{Ending, RunControl};
 use super::shares::{SharedRun, merge};
+use super::summary_builder::SummaryBuilder;
 use crate::actors::{Commands, Context, ExecLease, Status, Supervisor, SupervisorArgs};
 use crate::base::{Clock, PoolId, RunId, Time, format_count};
 use crate::error::Error;
@@ -148,8 +148,8 @@ async fn load(
     if !context.runtime.measures_the_host() {
         collector.cost.turn_off();
     }
-    let account = Account::new(context, environment, control.watch_status(), start, startup);
-    let collecting = Collecting::start(account.clone(), context, collector, observer, start)
+    let builder = SummaryBuilder::new(context, environment, control.watch_status(), start, startup);
+    let collecting = Collecting::start(builder.clone(), context, collector, observer, start)
         .map_err(|error| Error::Environment(format!("no thread for the collector: {error}")))?;
 
     let mut ending = control.load(start).await;
@@ -171,24 +171,24 @@ async fn load(
         false => Ended::InOrder,
     };
     match shared {
-        None => Ok(account.summary(&collector, ended, ending.at, ending.warnings)),
-        Some(shared) => Ok(all_parts(plan, &account, &collector, (ended, ending), shared).await),
+        None => Ok(builder.summary(&collector, ended, ending.at, ending.warnings)),
+        Some(shared) => Ok(all_parts(plan, &builder, &collector, (ended, ending), shared).await),
     }
 }
 
 /// Sends this process's part to the others, and makes one summary of all parts.
 async fn all_parts(
     plan: &Plan,
-    account: &Account,
+    builder: &SummaryBuilder,
     collector: &Collector,
     (ended, ending): (Ended, Ending),
     shared: &SharedRun,
 ) -> Summary {
     let mut warnings = ending.warnings;
-    let measurements = account.measurements();
+    let measurements = builder.measurements();
     warnings.extend(shared.agree_on_positions(measurements, plan.times.drain).await);
     warnings.extend(shared.stopped());
-    let part = account.part(collector, ended, ending.at, warnings, shared);
+    let part = builder.part(collector, ended, ending.at, warnings, shared);
     let (parts, lost) = shared.exchange(part).await;
     merge(plan, &parts, &lost)
 }
