@@ -165,7 +165,7 @@ async fn run_begun(
     let mut environment = stage.environment(&plan, clock, deadline.left(), lease);
     if let Some(shared) = &shared {
         shared.topic_is_ready();
-        shared.follow(&environment.measurements);
+        shared.share_positions(&environment.measurements);
     }
     environment.shared = shared;
     let outcome = run_in(&plan, &environment, run, clock, handlers, observer, interrupted).await;

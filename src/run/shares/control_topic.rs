@@ -52,7 +52,7 @@ pub(super) struct ControlTopic {
     is_over: Arc<AtomicBool>,
     /// The error after which the topic cannot be used any more.
     failure: Arc<Mutex<Option<String>>>,
-    followed: Arc<OnceLock<Arc<Measurements>>>,
+    measurements: Arc<OnceLock<Arc<Measurements>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -62,7 +62,7 @@ struct Talk {
     is_over: Arc<AtomicBool>,
     failure: Arc<Mutex<Option<String>>>,
     /// The measurements whose positions are sent to the others.
-    followed: Arc<OnceLock<Arc<Measurements>>>,
+    measurements: Arc<OnceLock<Arc<Measurements>>>,
     cluster: Arc<dyn ClusterPort>,
     clock: Clock,
     /// Becomes true when the user interrupts this process.
@@ -82,12 +82,12 @@ impl ControlTopic {
     ) -> io::Result<ControlTopic> {
         let conversation = Arc::new(Mutex::new(conversation));
         let (is_over, failure) = (Arc::<AtomicBool>::default(), Arc::default());
-        let followed = Arc::<OnceLock<Arc<Measurements>>>::default();
+        let measurements = Arc::<OnceLock<Arc<Measurements>>>::default();
         let talk = Talk {
             conversation: conversation.clone(),
             is_over: is_over.clone(),
             failure: Arc::clone(&failure),
-            followed: followed.clone(),
+            measurements: measurements.clone(),
             cluster,
             clock,
             interrupted,
@@ -98,7 +98,7 @@ impl ControlTopic {
                 *talk.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.message);
             }
         })?;
-        Ok(ControlTopic { conversation, is_over, failure, followed, thread: Some(thread) })
+        Ok(ControlTopic { conversation, is_over, failure, measurements, thread: Some(thread) })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Conversation> {
@@ -106,8 +106,8 @@ impl ControlTopic {
     }
 
     /// Sends the positions of the own consumers to the others, and notes the positions that they send.
-    pub(super) fn follow(&self, measurements: Arc<Measurements>) {
-        let _ = self.followed.set(measurements);
+    pub(super) fn share_positions(&self, measurements: Arc<Measurements>) {
+        let _ = self.measurements.set(measurements);
     }
 
     /// The error after which the topic cannot be used; `None` while it can.
@@ -146,7 +146,8 @@ impl Talk {
             {
                 let mut conversation = self.lock();
                 heard.records.iter().for_each(|record| conversation.receive(record, now));
-                if let Some(measurements) = self.followed.get().filter(|_| conversation.is_due(now))
+                if let Some(measurements) =
+                    self.measurements.get().filter(|_| conversation.is_due(now))
                 {
                     pass_on_progress(&mut conversation, measurements);
                 }

@@ -251,9 +251,9 @@ impl SharedRun {
     }
 
     /// Sends the positions of these measurements to the others from now on.
-    pub(super) fn follow(&self, measurements: &Arc<Measurements>) {
+    pub(super) fn share_positions(&self, measurements: &Arc<Measurements>) {
         if let Some(topic) = &*self.topic.lock().unwrap_or_else(PoisonError::into_inner) {
-            topic.follow(measurements.clone());
+            topic.share_positions(measurements.clone());
         }
     }
 
