@@ -190,23 +190,23 @@ impl<C: Client> Transport<C> {
             }
         }
         for (broker, batches) in gathered.0 {
-            let place = ConnectionKey { number, broker, lane: 0 };
-            self.hand_over(place, Outgoing::Batches(batches), &mut lost, now);
+            let key = ConnectionKey { number, broker, lane: 0 };
+            self.hand_over(key, Outgoing::Batches(batches), &mut lost, now);
         }
         // The outbox keeps its memory, and the requests that were added by a break.
         let added = std::mem::replace(self.clients[number].outbox(), outbox);
         self.clients[number].outbox().extend(added);
         let mut held = Time::NEVER;
         for at in 0..self.connections[number].len() {
-            let place = ConnectionKey::of(number, at);
-            let Some((connection, mut side)) = self.speaking(place, now) else { continue };
+            let key = ConnectionKey::of(number, at);
+            let Some((connection, mut side)) = self.speaking(key, now) else { continue };
             if !connection.has_output() {
                 continue;
             }
             let written = connection.write(&mut side);
             held = held.min(held_back(connection, now));
             if let Err(broken) = written {
-                self.broken(place, &broken, now);
+                self.broken(key, &broken, now);
             }
         }
         held
@@ -215,11 +215,11 @@ impl<C: Client> Transport<C> {
     /// A connection, if it exists, and the client's side of it.
     fn speaking(
         &mut self,
-        place: ConnectionKey,
+        key: ConnectionKey,
         now: Time,
     ) -> Option<(&mut Connection, ClientSide<'_, C>)> {
-        let ConnectionKey { number, broker, .. } = place;
-        let connection = self.connections.get_mut(number)?.get_mut(place.at())?.as_mut()?;
+        let ConnectionKey { number, broker, .. } = key;
+        let connection = self.connections.get_mut(number)?.get_mut(key.at())?.as_mut()?;
         let (client, brokers) = (&mut self.clients[number], &mut self.brokers);
         let (topic, leaders, memory) = (&mut self.topic, &mut self.leaders, &mut self.memory);
         let counter = &mut self.counter;
@@ -227,8 +227,8 @@ impl<C: Client> Transport<C> {
         Some((connection, side))
     }
 
-    fn connection(&mut self, place: ConnectionKey) -> &mut Option<Box<Connection>> {
-        let (connections, at) = (&mut self.connections[place.number], place.at());
+    fn connection(&mut self, key: ConnectionKey) -> &mut Option<Box<Connection>> {
+        let (connections, at) = (&mut self.connections[key.number], key.at());
         if connections.len() <= at {
             connections.resize_with(at + 1, || None);
         }
@@ -239,32 +239,32 @@ impl<C: Client> Transport<C> {
     /// it gets no responses from them.
     fn hand_over(
         &mut self,
-        place: ConnectionKey,
+        key: ConnectionKey,
         outgoing: Outgoing,
         lost: &mut Vec<BrokerId>,
         now: Time,
     ) {
-        if lost.contains(&place.broker) {
+        if lost.contains(&key.broker) {
             return;
         }
-        if let Err(broken) = self.push(place, outgoing, now) {
-            self.broken(place, &broken, now);
-            lost.push(place.broker);
+        if let Err(broken) = self.push(key, outgoing, now) {
+            self.broken(key, &broken, now);
+            lost.push(key.broker);
         }
     }
 
-    fn push(&mut self, place: ConnectionKey, outgoing: Outgoing, now: Time) -> Result<(), Broken> {
-        let ConnectionKey { broker, .. } = place;
-        if self.connection(place).is_none() {
+    fn push(&mut self, key: ConnectionKey, outgoing: Outgoing, now: Time) -> Result<(), Broken> {
+        let ConnectionKey { broker, .. } = key;
+        if self.connection(key).is_none() {
             let brokers = &self.brokers;
             let address = brokers.address(broker).map_err(Broken::NotResolved)?;
             let at = (brokers.host(broker), address);
-            let opened = Connection::open(at, brokers.access(), place.token(), &self.poller);
+            let opened = Connection::open(at, brokers.access(), key.token(), &self.poller);
             let connection = opened?;
             self.counter.opened();
-            *self.connection(place) = Some(Box::new(connection));
+            *self.connection(key) = Some(Box::new(connection));
         }
-        match self.speaking(place, now) {
+        match self.speaking(key, now) {
             Some((connection, mut side)) => connection.push(outgoing, &mut side),
             None => Ok(()),
         }
@@ -272,10 +272,10 @@ impl<C: Client> Transport<C> {
 
     /// Reads from and writes to a socket that is ready.
     fn serve(&mut self, ready: Ready, now: Time) {
-        let place = ConnectionKey::of_token(ready.number);
-        let Some(name) = self.names.get(place.number) else { return };
+        let key = ConnectionKey::of_token(ready.number);
+        let Some(name) = self.names.get(key.number) else { return };
         self.topic.client_id.clone_from(name);
-        let Some((connection, mut side)) = self.speaking(place, now) else { return };
+        let Some((connection, mut side)) = self.speaking(key, now) else { return };
         let mut served = Ok(());
         if ready.is_writable {
             served = connection.writable(&mut side);
@@ -283,15 +283,15 @@ impl<C: Client> Transport<C> {
         if served.is_ok() && ready.is_readable {
             served = connection.read(ready.is_at_end, &mut side);
         }
-        self.changed.push(place.number);
+        self.changed.push(key.number);
         if let Err(broken) = served {
-            self.broken(place, &broken, now);
+            self.broken(key, &broken, now);
         }
     }
 
     /// Handles a broken connection: tells the client, and closes its other connection to the broker.
-    fn broken(&mut self, place: ConnectionKey, broken: &Broken, now: Time) {
-        let ConnectionKey { number, broker, .. } = place;
+    fn broken(&mut self, key: ConnectionKey, broken: &Broken, now: Time) {
+        let ConnectionKey { number, broker, .. } = key;
         let address = self.brokers.name(broker);
         tracing::debug!(address, %broken, "connection lost");
         self.close(number, broker);
@@ -380,8 +380,8 @@ mod tests {
     #[test]
     fn a_token_names_the_client_the_broker_and_the_connection() {
         for (number, broker, lane) in [(0, 0, 0), (0, 2, 1), (9_999, BROKERS_MAX as u32 - 1, 1)] {
-            let place = ConnectionKey { number, broker, lane };
-            assert_eq!(ConnectionKey::of_token(place.token()), place);
+            let key = ConnectionKey { number, broker, lane };
+            assert_eq!(ConnectionKey::of_token(key.token()), key);
         }
     }
 }
