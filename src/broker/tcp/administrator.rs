@@ -10,7 +10,6 @@ use super::asker::{Asker, last};
 use super::offsets::{TcpCommitter, TcpEndOffsets, size_in};
 use super::topics::{self, TopicError};
 use crate::base::{Offset, PartitionId};
-use crate::broker::listener::serves_consumer_groups;
 use crate::broker::setup::{
     Administrator, Advertised, Answer, Deadline, Doing, Found, Inspection, Requests, SetupError,
     TopicReplicas, find_unreachable, needed_rights, right_missing_by,
@@ -83,8 +82,7 @@ impl Administrator for TcpAdmin {
                 requests: Ok(Requests {
                     produce: self.asker.highest(Api::Produce),
                     fetch: self.asker.highest(Api::Fetch),
-                    has_consumer_protocol: self.asker.serves_consumer_groups()
-                        || serves_consumer_groups(&self.bootstrap, self.access(), true),
+                    has_consumer_protocol: self.asker.serves_consumer_groups(),
                 }),
                 topic: self.topic.clone(),
                 existing,

@@ -16,7 +16,7 @@ use crate::broker::wire::{
     Api, Endpoint, MetadataAnswer, WireError, coordinator, metadata, put_find_coordinator,
     put_metadata,
 };
-use crate::broker::{BrokerError, ErrorClass};
+use crate::broker::{BrokerError, ErrorClass, listener};
 
 /// Time limit of one broker while others can be asked.
 const ONE: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ impl Asker {
         &self.brokers
     }
 
-    /// True if a broker that has answered speaks this API.
+    /// True if every broker that has answered speaks this API.
     pub(super) fn speaks(&self, api: Api) -> bool {
         self.open.values().all(|open| open.speaks(api))
     }
@@ -54,9 +54,16 @@ impl Asker {
         self.open.values().find_map(|open| open.highest(api))
     }
 
-    /// True if a broker that has answered reports that it serves groups of KIP-848.
+    /// True if the cluster serves groups of KIP-848, or has the preview of Kafka 3.9. Also true if that is not known.
+    /// May block for a few seconds: Kafka 3.9 does not report the preview, so a connection of its own asks for it.
     pub(super) fn serves_consumer_groups(&self) -> bool {
+        let or_as_a_preview = true;
         self.open.values().any(Conversation::serves_consumer_groups)
+            || listener::serves_consumer_groups(
+                &self.bootstrap.join(","),
+                self.brokers.access(),
+                or_as_a_preview,
+            )
     }
 
     /// Asks the broker at an address, where `host` listens. An earlier connection may have been closed meanwhile, so

@@ -112,9 +112,8 @@ impl TcpCluster {
         topic.id = found.topic_id;
         require_an_address(asker.brokers(), &deadline.cut(LOOKUP_LIMIT))?;
         let serves = || {
-            let is_sure = asker.serves_consumer_groups() || embedded.is_some();
-            let is_asked = || is_sure || listener::serves_consumer_groups(bootstrap, &access, true);
-            asker.speaks(Api::ConsumerGroupHeartbeat) && is_asked()
+            asker.speaks(Api::ConsumerGroupHeartbeat)
+                && (embedded.is_some() || asker.serves_consumer_groups())
         };
         if topic.is_of_consumer_protocol && !serves() {
             return Err(BrokerError::fatal(listener::NO_CONSUMER_PROTOCOL));
