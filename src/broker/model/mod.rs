@@ -5,6 +5,7 @@ mod cluster;
 mod cores;
 pub mod group;
 mod log;
+mod producer_states;
 mod remote_assignor;
 pub mod replicas;
 

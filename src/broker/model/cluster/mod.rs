@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use self::state::{Broker, ClientState, InjectedErrors, Partition, ReplicationRounds};
 use super::group::{GroupCoordinator, GroupError, GroupResponse, Ticket};
 use super::log::PartitionLog;
-use super::log::ProducerStates;
+use super::producer_states::ProducerStates;
 use super::replicas::Replicas;
 use crate::base::{Offset, PartitionId, Seed, Time};
 use crate::broker::protocol::{BrokerId, RecordBuffer, Records, Request, Response};

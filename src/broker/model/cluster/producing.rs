@@ -13,7 +13,7 @@ use super::state::{
     Broker, Caller, Cluster, ClusterEffect, ClusterEffects, ClusterTimer, Produced, Unacknowledged,
 };
 use crate::base::{Offset, PartitionId, Time};
-use crate::broker::model::log::SequenceCheck;
+use crate::broker::model::producer_states::SequenceCheck;
 use crate::broker::protocol::{BrokerId, ErrorCode, Produce};
 use crate::fault::{Api, ApiError};
 use crate::plan::Acks;
