@@ -1,30 +1,20 @@
-//! Delivery of messages: sending, blocked links, broken connections, injected faults of brokers and links. Also the
-//! size of messages, and the limits on what is in flight.
+//! Sending: requests of clients, effects of the cluster, and questions for watermarks. Each message gets the key of its
+//! arrival, and is put in flight or blocked on its link.
 
 use std::time::Duration;
 
 use super::event_queue::Key;
 use super::kernel::{ControlEvent, Event, Kernel, Occupant};
-use super::limits::Exceeded;
 use super::link::{Ack, HAS_LEFT};
 use crate::base::Time;
 use crate::broker::model::{Caller, ClientId, ClusterEffect, Fetched, Produced};
-use crate::broker::protocol::{BrokerId, Fetch, Request, Response};
-use crate::fault::{BrokerChange, ClusterFault, LinkSide};
+use crate::broker::protocol::{BrokerId, Request, Response};
 use crate::plan::Acks;
 
 /// Time between two attempts to ask a broker for watermarks.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// Longest wait for an answer, in addition to the time that messages take: as long as with a real cluster.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
-
-/// Bytes of a message besides its records, in memory.
-const MESSAGE_BYTES: usize = 256;
-
-/// Bytes of a message besides its records: header, topic, partitions.
-const FRAME: u64 = 100;
-/// Bytes of a record besides its payload, about (`DefaultRecord` of Kafka's message format v2).
-const RECORD: u64 = 10;
 
 impl Kernel {
     /// Sends a request at `at`, or closes the connection.
@@ -85,33 +75,6 @@ impl Kernel {
                 false => self.put_request(key, caller.client, broker, request),
             }
         }
-    }
-
-    /// Sends the messages that were blocked on the links to `broker`.
-    pub(super) fn release_blocked(&mut self, broker: BrokerId) {
-        for place in self.network.places_of(broker) {
-            let (caller, _) = self.network.connection_at(place);
-            let client = caller.client;
-            for request in self.network.link_at(place).up.take_blocked() {
-                let bytes = self.size_of_request(&request);
-                let (arrival, _) = self.network.request_arrives(self.now, client, broker, bytes);
-                let key = self.queue.key(arrival.at, arrival.tie);
-                self.put_request(key, client, broker, request);
-            }
-            for response in self.network.link_at(place).down.take_blocked() {
-                let key =
-                    self.response_key(self.now, broker, caller, self.size_of_response(&response));
-                self.put_response(key, broker, caller, response);
-            }
-        }
-    }
-
-    /// Breaks a connection. Its client notices after the latency of a break.
-    pub(super) fn break_off(&mut self, client: ClientId, broker: BrokerId) {
-        let caller = self.network.cut_off(client, broker);
-        self.cluster.forget_connection(client, broker);
-        let at = Time(self.now.0 + self.network.break_latency());
-        self.push(at, ControlEvent::Broken { caller, broker });
     }
 
     /// Asks the first broker that can answer for watermarks, or schedules another attempt after [`ASK_AGAIN`].
@@ -206,7 +169,7 @@ impl Kernel {
 
     /// The key of the arrival of a response of `bytes` bytes that is sent at `at`.
     #[inline]
-    fn response_key(&mut self, at: Time, from: BrokerId, to: Caller, bytes: u64) -> Key {
+    pub(super) fn response_key(&mut self, at: Time, from: BrokerId, to: Caller, bytes: u64) -> Key {
         let arrival = self.network.response_arrives(at, to.client, from, bytes);
         self.queue.key(arrival.at, arrival.tie)
     }
@@ -251,158 +214,5 @@ impl Kernel {
         if let Some(link) = self.network.put_response(key, from, to, response) {
             self.queue.insert(key, Event::Response(link));
         }
-    }
-
-    /// Tells a client that its connection is broken, unless the client has closed it meanwhile.
-    pub(super) fn broken(&mut self, caller: Caller, broker: BrokerId) {
-        let client = caller.client;
-        self.drain_acks(client);
-        if !self.network.has(caller, broker) {
-            return;
-        }
-        self.network.end(client, broker);
-        let slot = &mut self.slots[client as usize];
-        match &mut slot.occupant {
-            Occupant::None => {}
-            Occupant::Asks(_) => {
-                slot.question = 0;
-                self.push(self.now + ASK_AGAIN, ControlEvent::Ask(client));
-            }
-            Occupant::Process(process) => {
-                process.client().disconnected(broker, self.now);
-                self.after_delivery(client);
-            }
-        }
-    }
-
-    /// The limit that is reached, if any.
-    pub(super) fn exceeded(&self) -> Option<Exceeded> {
-        if self.steps >= self.limits.events {
-            return Some(Exceeded::Events(self.steps, self.now));
-        }
-        let requests = self.network.requests().chain(self.cluster.queued_requests());
-        let bytes = requests.map(bytes_of).sum();
-        (bytes >= self.limits.bytes).then_some(Exceeded::Bytes(bytes, self.now))
-    }
-
-    /// Bytes of a request; 0 if the size does not matter.
-    #[inline]
-    pub(super) fn size_of_request(&self, request: &Request) -> u64 {
-        match request {
-            _ if !self.network.is_limited() => 0,
-            Request::Produce(produce) => {
-                FRAME + produce.batch().bytes.len() as u64 + RECORD * produce.batch().len() as u64
-            }
-            _ => FRAME,
-        }
-    }
-
-    /// Bytes of a response; 0 if the size does not matter.
-    #[inline]
-    pub(super) fn size_of_response(&self, response: &Response) -> u64 {
-        match response {
-            _ if !self.network.is_limited() => 0,
-            Response::Fetch(fetch) => self.size_of_fetched(fetch),
-            _ => FRAME,
-        }
-    }
-
-    /// Bytes of a fetch response; 0 if the size does not matter.
-    #[inline]
-    pub(super) fn size_of_fetched(&self, fetch: &Fetch) -> u64 {
-        if !self.network.is_limited() {
-            return 0;
-        }
-        let size = |slot| self.cluster.size_bytes(slot);
-        let records: i64 = fetch.slots.iter().map(|slot| slot.end - slot.offset).sum();
-        FRAME + fetch.slots.iter().map(size).sum::<u64>() + RECORD * records.max(0) as u64
-    }
-
-    /// Bytes of a message without records; 0 if the size does not matter.
-    #[inline]
-    pub(super) fn frame(&self) -> u64 {
-        if self.network.is_limited() { FRAME } else { 0 }
-    }
-
-    /// Injects a fault, or heals it.
-    pub(super) fn inject(&mut self, cluster_fault: &ClusterFault) {
-        self.flush_deferred();
-        match cluster_fault {
-            ClusterFault::Brokers(brokers, change) => {
-                // Scenarios count brokers from 1.
-                brokers.iter().for_each(|number| self.change_broker(number - 1, *change));
-            }
-            ClusterFault::Refuse { api, code, count } => {
-                self.cluster.refuse_next(*api, *code, *count);
-            }
-            ClusterFault::Grow(total) => self.cluster.grow(self.now, *total),
-            ClusterFault::DeleteRecords(partitions) => {
-                partitions.iter().for_each(|partition| self.cluster.delete_records(*partition));
-            }
-            ClusterFault::MoveCoordinator(to) => {
-                let to = to.map(|number| number - 1);
-                self.cluster.move_coordinator(self.now, to, &mut self.output);
-            }
-        }
-        self.network.refresh();
-        self.send_effects();
-    }
-
-    fn change_broker(&mut self, broker: BrokerId, change: BrokerChange) {
-        let (now, output) = (self.now, &mut self.output);
-        let link = &mut self.network.link_faults[broker as usize];
-        match change {
-            BrokerChange::Down => {
-                self.cluster.crash(now, broker, output);
-                self.break_all(broker);
-            }
-            BrokerChange::Up => self.cluster.restart(now, broker, output),
-            BrokerChange::Pause => self.cluster.pause(now, broker, output),
-            BrokerChange::GoOn => self.cluster.go_on(now, broker, output),
-            BrokerChange::Rtt(delay) => link.set_answer_delay(delay),
-            BrokerChange::SlowDisk(cost) => self.cluster.slow_disk(now, broker, cost, output),
-            BrokerChange::Link { delay, loss, duplicate } => {
-                link.set(delay, loss, duplicate);
-                self.cluster.delay_links(now, broker, delay, output);
-            }
-            BrokerChange::Cut(side) => {
-                if side != LinkSide::Brokers {
-                    link.block(true);
-                }
-                if side != LinkSide::Clients {
-                    self.cluster.isolate(now, broker, output);
-                }
-            }
-            BrokerChange::Join(side) => {
-                if side != LinkSide::Brokers {
-                    link.block(false);
-                    self.release_blocked(broker);
-                }
-                if side != LinkSide::Clients {
-                    self.cluster.rejoin(now, broker, &mut self.output);
-                }
-            }
-            BrokerChange::Reset => self.break_all(broker),
-            BrokerChange::LoseAnswers { api, count } => {
-                self.cluster.lose_answers(broker, api, count);
-            }
-            BrokerChange::HalfOpen => self.network.blackhole(broker),
-        }
-    }
-
-    fn break_all(&mut self, broker: BrokerId) {
-        for client in self.network.clients_of(broker) {
-            self.break_off(client, broker);
-        }
-    }
-}
-
-/// Approximate memory of a request, in bytes.
-fn bytes_of(request: &Request) -> usize {
-    match request {
-        Request::Produce(produce) => {
-            MESSAGE_BYTES + produce.batch().bytes.capacity() + 4 * produce.batch().ends.capacity()
-        }
-        _ => MESSAGE_BYTES,
     }
 }

@@ -14,8 +14,9 @@
 //! # Deferred
 //!
 //! Two kinds of message have no visible effect on arrival: an acknowledgement after which no client acts, and a fetch
-//! that will be delayed at its broker. They stay in the [`Inbox`](super::link::Inbox) of their receiver, and are applied with their arrival
-//! times before the receiver's next event. As soon as one could have an effect, it goes back to its link.
+//! that will be delayed at its broker. They stay in the [`Inbox`](super::link::Inbox) of their receiver, and are
+//! applied with their arrival times before the receiver's next event. As soon as one could have an effect, it goes back
+//! to its link.
 
 use super::event_queue::Key;
 use super::kernel::{Kernel, Lookahead, Occupant};

@@ -3,12 +3,14 @@
 mod lookahead;
 mod group_checker;
 mod delivery;
+mod faults;
 mod handle;
 mod process;
 mod record_text;
 mod kernel;
 mod limits;
 mod link;
+mod message_size;
 mod network;
 mod event_queue;
 mod follower;
