@@ -1,25 +1,25 @@
-//! The figures that names in `[expect]` stand for.
+//! Figures: the meanings of names in `[expect]`.
 
 use super::metrics::METRICS;
 use super::{Digest, FaultSummary, Get, Metric, PartitionSummary, Quantile, Summary, Unit};
 
-/// What a name in `[expect]` stands for: a metric, and the part of it that is meant.
+/// The meaning of a name in `[expect]`: a metric, and the part of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
     /// The metric.
     pub metric: &'static Metric,
-    /// What it is about.
+    /// The part of the run that it is about.
     pub scope: Scope,
-    /// Of a metric with quantiles, the one that is meant.
+    /// The quantile, for a metric that has quantiles; otherwise `None`.
     pub quantile: Option<Quantile>,
 }
 
-/// What a figure is about.
+/// The part of a run that a figure is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The whole run.
     Run,
-    /// Every partition by itself: the worst decides.
+    /// Each partition by itself: the worst one decides.
     EachPartition,
     /// One partition.
     Partition(u32),
@@ -30,7 +30,8 @@ pub enum Scope {
 }
 
 impl Figure {
-    /// The figure called `name`, if there is one: `lost`, `latency.p99`, `partition[*].rate`, `fault[0].recovery`.
+    /// The figure called `name`, such as `lost`, `latency.p99`, `partition[*].rate` or `fault[0].recovery`; `None` if
+    /// there is none.
     pub fn parse(name: &str) -> Option<Figure> {
         let (prefix, scope, rest) = match name.split_once("].") {
             None => ("", Scope::Run, name),
@@ -54,7 +55,7 @@ impl Figure {
         Some(Figure { metric, scope, quantile: Some(*quantile) })
     }
 
-    /// The name of a figure that was called `old` in the version before.
+    /// The present name of the figure that an earlier version called `old`; `None` if it called none so.
     pub fn renamed(old: &str) -> Option<String> {
         let start = old.rfind("].").map_or(0, |end| end + 2);
         let (choice, old) = old.split_at(start);
@@ -63,7 +64,7 @@ impl Figure {
         names.find(|name| Figure::parse(name).is_some())
     }
 
-    /// All names, with `[]` where a partition, a stage or a fault is chosen, and their metrics.
+    /// All names with their metrics. `[]` stands for the choice of a partition, a stage or a fault.
     pub fn names() -> impl Iterator<Item = (String, &'static Metric)> {
         METRICS.iter().flat_map(|metric| {
             let name = format!("{}{}", choice(metric), metric.name);
@@ -75,18 +76,19 @@ impl Figure {
         })
     }
 
-    /// The names of the version before, written alike, and their metrics.
+    /// The names of earlier versions in the same form, with their metrics.
     pub fn former_names() -> impl Iterator<Item = (String, &'static Metric)> {
         let former = |metric: &'static Metric| Some((choice(metric) + metric.was?, metric));
         METRICS.iter().filter_map(former)
     }
 
-    /// Whether values are spans of time, in nanoseconds.
+    /// True if the values are times, in nanoseconds.
     pub fn is_time(&self) -> bool {
         self.metric.unit == Unit::Time
     }
 
-    /// Its values: one, or one for each partition or occurrence. `None` where nothing was measured.
+    /// Its values: one, or one for each partition (with its id) or occurrence of a fault. `None` where nothing was
+    /// measured.
     pub fn values(&self, summary: &Summary) -> Vec<(Option<u32>, Option<f64>)> {
         let quantile = |digest: Option<&Digest>| self.quantile?.of(digest?);
         match self.metric.get {
@@ -109,7 +111,7 @@ impl Figure {
         }
     }
 
-    /// Its value in the stage that is meant; `None` if the run did not come to it.
+    /// Its value in the stage of its scope; `None` if the run did not reach the stage.
     fn of_stage(&self, summary: &Summary) -> Option<f64> {
         let stage = match self.scope {
             Scope::Stage(stage) => summary.stages.get(stage)?,
@@ -122,7 +124,7 @@ impl Figure {
         }
     }
 
-    /// Its value in a partition; `None` where nothing was measured, and of metrics that are not about partitions.
+    /// Its value in a partition; `None` where nothing was measured, and for metrics that are not about partitions.
     pub fn of_partition(&self, partition: &PartitionSummary) -> Option<f64> {
         match self.metric.get {
             Get::Partition(get) => get(partition),
@@ -131,8 +133,8 @@ impl Figure {
         }
     }
 
-    /// The value of every occurrence of a fault. An occurrence that hit no partition has no times to judge, but counts as
-    /// any other does; one that was not reached has nothing at all, and so fails.
+    /// The value of each occurrence of a fault. Times are judged only where an occurrence hit a partition, if any did.
+    /// Counts are judged for each. An occurrence that was not reached has no value, which fails the expectation.
     fn of_faults(
         &self,
         summary: &Summary,
@@ -152,7 +154,7 @@ impl Figure {
     }
 }
 
-/// What stands before a metric's name where a partition, a stage or a fault is chosen.
+/// The part of a name before the metric's name, with `[]` for the choice of a partition, a stage or a fault.
 fn choice(metric: &Metric) -> String {
     match metric.prefix() {
         "" => String::new(),
@@ -195,7 +197,7 @@ mod tests {
         assert_eq!(Figure::former_names().count(), 4);
     }
 
-    /// The second time nothing was hit: there are no times to judge, but it is not so that each time hit a partition.
+    /// The second occurrence hits nothing. Its times are not judged, but its counts are.
     #[test]
     fn an_occurrence_that_hit_nothing_has_counts_and_no_times() {
         let hit = FaultSummary {

@@ -1,58 +1,58 @@
-//! What a metric is: the columns of the table of metrics.
+//! A metric: the columns of the table of metrics.
 
 use std::fmt;
 
 use super::{Digest, FaultSummary, PartitionSummary, StageSummary, Summary};
 use crate::base::ClientKind;
 
-/// One row of [`METRICS`](super::METRICS): everything that expectations, verdict, reports and the book know of a metric.
+/// One row of [`METRICS`](super::METRICS), which expectations, the verdict, reports and the book read.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// Its name in `[expect]`, without the partition or fault before it and the quantile behind it.
+    /// Its name in `[expect]`, without the prefix of a partition, stage or fault and without the quantile.
     pub name: &'static str,
-    /// Another name it had in the version before: `[expect]` takes it with a warning.
+    /// Its name in earlier versions, which `[expect]` accepts with a warning; `None` if it is the same.
     pub was: Option<&'static str>,
     /// The unit of its values.
     pub unit: Unit,
-    /// Which of two values is the better one.
+    /// Whether smaller or larger values are better.
     pub better: Better,
     /// What it counts or measures, in one sentence.
     pub meaning: &'static str,
-    /// What a run needs to have it.
+    /// The condition under which a run has it.
     pub needs: Need,
-    /// Whether a wrong value proves a fault of the cluster or of a client whatever the tester did. It outranks an invalid
-    /// run.
+    /// True if a wrong value proves a fault of the cluster or of a client even in an invalid run. The verdict is then
+    /// that the run has failed.
     pub is_proof: bool,
-    /// Whether the totals of a report have it.
+    /// Whether it is among the totals of a report.
     pub total: Total,
-    /// The name of its row in the latency table of a report, of quantiles of the whole run.
+    /// The name of its row in the latency table of a report, for quantiles of the whole run; `None` without a row.
     pub row: Option<&'static str>,
-    /// Its place and name among the few rows of the latency table of a short report.
+    /// The place and the name of its row in the latency table of a short report; `None` without a row.
     pub short_row: Option<(u8, &'static str)>,
-    /// In a run that `explore` makes it must be 0, whatever is broken: what that means.
+    /// For metrics that must be 0 in each run of `explore`, with any faults: the property that 0 stands for.
     pub invariant: Option<&'static str>,
-    /// Whether a comparison of variants shows it unless all metrics are asked for.
+    /// True if a comparison of variants shows it by default.
     pub is_headline: bool,
-    /// What led to a value that is not as expected.
+    /// The cause of a value that does not meet an expectation, as text; `None` if it is not known.
     pub cause: fn(&Summary) -> Option<String>,
-    /// Where a summary has it, and what it is about.
+    /// Its place in a summary, and the part of the run that it is about.
     pub get: Get,
 }
 
-/// Where a summary has a metric. Times are nanoseconds, and quantiles are of times.
+/// The place of a metric in a summary. Times are returned in nanoseconds; a [`Digest`] has microseconds.
 #[derive(Clone, Copy, Debug)]
 pub enum Get {
     /// A number of the whole run.
     Run(fn(&Summary) -> Option<f64>),
-    /// Quantiles over the whole run, of those named.
+    /// These quantiles of a time, over the whole run.
     RunQuantiles(fn(&Summary) -> Option<&Digest>, &'static [Quantile]),
     /// A number of a partition.
     Partition(fn(&PartitionSummary) -> Option<f64>),
-    /// Quantiles of a partition, of those named.
+    /// These quantiles of a time, over a partition.
     PartitionQuantiles(fn(&PartitionSummary) -> Option<&Digest>, &'static [Quantile]),
     /// A number of a stage of the load.
     Stage(fn(&StageSummary) -> Option<f64>),
-    /// Quantiles of a stage of the load, of those named.
+    /// These quantiles of a time, over a stage of the load.
     StageQuantiles(fn(&StageSummary) -> Option<&Digest>, &'static [Quantile]),
     /// A number of an occurrence of a fault.
     Fault(fn(&FaultSummary) -> Option<f64>),
@@ -61,71 +61,71 @@ pub enum Get {
 /// The unit of a metric's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// How many there are.
+    /// A number of things.
     Count,
-    /// A span of time: nanoseconds here, milliseconds in `result.json`.
+    /// A time: in nanoseconds here, in milliseconds in `result.json`.
     Time,
-    /// A number that is none of the others: a rate, or a ratio.
+    /// Another number: a rate, or a ratio.
     Number,
     /// 1 for yes, 0 for no.
     Flag,
 }
 
-/// Which of two values is the better one.
+/// The better one of two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
     /// The smaller one.
     Less,
     /// The larger one.
     More,
-    /// Neither: it follows from what was run.
+    /// Neither: the value follows from the scenario.
     Neither,
 }
 
-/// What a run needs to have a metric.
+/// The condition under which a run has a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Every run has it.
+    /// None: every run has it.
     Nothing,
-    /// A schedule to compare with.
+    /// The load has a schedule, so it is not at maximum rate.
     Schedule,
-    /// Acknowledgements whose time is known.
+    /// The times of acknowledgements are measured.
     Acknowledgements,
-    /// A client that tells this part of the latency from the others.
+    /// The client reports this part of the latency.
     Part(Part),
-    /// A coordinator that says what it does.
+    /// The group has a simulated coordinator.
     SimulatedCoordinator,
-    /// A group whose members can change.
+    /// The consumers are members of a group.
     Group,
-    /// A group for which offsets are committed.
+    /// Offsets are committed for a group.
     Commits,
-    /// A client of our own with connections to brokers.
+    /// The client is the native one, with connections to brokers.
     Requests,
-    /// A backlog.
+    /// The load has a backlog.
     Backlog,
-    /// A fault that ends a consumer or a pool.
+    /// The fault ends a consumer or a pool.
     Failure,
-    /// A fault that is not aimed at every partition.
+    /// The fault is not aimed at every partition.
     OtherPartitions,
 }
 
-/// Whether the totals of a report have a metric.
+/// Whether a metric is among the totals of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Total {
-    /// Whatever its value is.
+    /// It is, with any value.
     Always,
-    /// If its value is not 0.
+    /// It is, unless its value is 0.
     IfAny,
-    /// No: it is shown elsewhere, or nowhere.
+    /// It is not.
     Never,
 }
 
-/// A part of the latency, of all partitions together.
+/// A part of the latency of all partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Send -> in the consumer's client.
+    /// Send -> arrival in the consumer's client.
     Fetch,
-    /// In the client -> handling begins.
+    /// Arrival in the client -> handling begins.
     Waiting,
     /// Send -> handling begins.
     HandedOver,
@@ -147,7 +147,7 @@ impl Part {
         }
     }
 
-    /// Why this client library does not tell this part from the others; `None` if it does.
+    /// The reason why this client library does not report this part; `None` if it does.
     pub fn not_measured_by(self, client: ClientKind) -> Option<&'static str> {
         match (self, client.fetch_is_timed()) {
             (Part::Fetch | Part::Waiting, false) => Some(
@@ -161,7 +161,7 @@ impl Part {
     }
 }
 
-/// A quantile that reports have.
+/// A quantile that reports contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantile {
     /// The median.
@@ -195,7 +195,7 @@ impl Quantile {
         }
     }
 
-    /// Its value in `digest`, in nanoseconds.
+    /// Its value in `digest`, in nanoseconds; `None` without values.
     pub fn of(self, digest: &Digest) -> Option<f64> {
         let us = match self {
             Quantile::P50 => digest.p50,
@@ -210,7 +210,7 @@ impl Quantile {
 }
 
 impl Metric {
-    /// The value of a whole run; `None` where it was not measured, and of other metrics.
+    /// The number of a whole run; `None` where it was not measured, and for other kinds of metrics.
     pub fn value(&self, summary: &Summary) -> Option<f64> {
         match self.get {
             Get::Run(get) => get(summary),
@@ -218,7 +218,7 @@ impl Metric {
         }
     }
 
-    /// The distribution of a whole run; `None` where it was not measured, and of other metrics.
+    /// The distribution over a whole run; `None` where it was not measured, and for other kinds of metrics.
     pub fn digest<'a>(&self, summary: &'a Summary) -> Option<&'a Digest> {
         match self.get {
             Get::RunQuantiles(get, _) => get(summary),
@@ -226,7 +226,7 @@ impl Metric {
         }
     }
 
-    /// The quantiles it has; none for a plain number.
+    /// The quantiles that it has; empty for a plain number.
     pub fn quantiles(&self) -> &'static [Quantile] {
         match self.get {
             Get::RunQuantiles(_, quantiles)
@@ -236,7 +236,7 @@ impl Metric {
         }
     }
 
-    /// Where `result.json` has it, of a metric of the whole run that may be missing there.
+    /// Its place in `result.json`, for a metric of the whole run that may be missing there.
     pub fn place(&self) -> String {
         match self.name.strip_prefix("latency.") {
             Some(part) => format!("latency_us.{part}"),
@@ -244,7 +244,7 @@ impl Metric {
         }
     }
 
-    /// What a name begins with before the choice of a partition, a stage or a fault; nothing for the whole run.
+    /// The prefix of its names before the choice of a partition, a stage or a fault; empty for the whole run.
     pub(super) fn prefix(&self) -> &'static str {
         match self.get {
             Get::Run(_) | Get::RunQuantiles(..) => "",

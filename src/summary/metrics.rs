@@ -1,4 +1,4 @@
-//! The table of metrics. A metric is one row here; expectations, verdict, totals and the book read it.
+//! The table of metrics. A metric is one row; expectations, the verdict, reports and the book read it.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::base::format_count;
 
 use Better::{Less, More, Neither};
 
-/// Every metric, in the order of the book. Of those that `explore` expects to stay 0, the most important comes first.
+/// Every metric, in the order of the book. Among those that must be 0 in `explore`, the most important comes first.
 pub const METRICS: &[Metric] = &[
     // The account of records.
     count("sent", Neither, "records handed to the client", |s| counted(s.ledger.sent)),
@@ -51,7 +51,7 @@ pub const METRICS: &[Metric] = &[
     count("unaccounted", Less, "records of which the account does not say what became",
         |s| counted(s.ledger.unaccounted())).zero("what was sent is processed, lost, failed or indeterminate"),
     count("earlier", Neither, "records of earlier runs that this one continues", |s| counted(s.ledger.earlier)),
-    // Consumers, and the group they are in.
+    // Consumers, and their group.
     count("consumers_started", Neither, "consumers that became ready", |s| counted(s.consumers_started.into())),
     count("restarts", Less, "restarts of consumers", |s| counted(s.restarts.into())).headline(),
     count("rebalances", Less, "rebalances after the group was complete", |s| counted(s.rebalances.len() as u64)).needs(Need::Group).headline(),
@@ -99,7 +99,7 @@ pub const METRICS: &[Metric] = &[
         .needs(Need::Part(Part::HandedOver)).row("send → handed over"),
     times("latency.handling", "time the handling takes", |s| Some(&s.latency_us.handling))
         .needs(Need::Part(Part::Handling)).row("handling").short(4, "handle"),
-    // Requests, as a client of our own sees them.
+    // Requests of the native client.
     times("request.produce", "from a Produce request until its response was read", |s| Some(&s.requests.as_ref()?.produce_us))
         .needs(Need::Requests),
     times("request.fetch", "from a Fetch request until its response was read, the broker's wait for a first record included",
@@ -118,7 +118,7 @@ pub const METRICS: &[Metric] = &[
         |s| Some(s.requests.as_ref()?.connections_max as f64)).needs(Need::Requests),
     figure("throttled", Unit::Time, Less, "time for which quotas of brokers have held connections back, all together",
         |s| Some(s.requests.as_ref()?.throttled_ms * 1e6)).needs(Need::Requests),
-    // A backlog that is there when the consumers start.
+    // The backlog.
     figure("backlog.read", Unit::Time, Less, "time from the start of the consumers until every record of the backlog was processed",
         |s| seconds(s.backlog.as_ref()?.read_s)).needs(Need::Backlog).headline(),
     figure("backlog.rate", Unit::Number, More, "records of the backlog per second until then",
@@ -249,7 +249,7 @@ impl Metric {
         self
     }
 
-    /// Its name in the version before.
+    /// Sets the name in earlier versions.
     const fn was(mut self, name: &'static str) -> Metric {
         self.was = Some(name);
         self
@@ -265,25 +265,25 @@ impl Metric {
         self
     }
 
-    /// The latency table of a report has it under this name.
+    /// Adds it to the latency table of a report, under this name.
     const fn row(mut self, name: &'static str) -> Metric {
         self.row = Some(name);
         self
     }
 
-    /// The latency table of a short report has it in this place and under this name.
+    /// Adds it to the latency table of a short report, at this place and under this name.
     const fn short(mut self, place: u8, name: &'static str) -> Metric {
         self.short_row = Some((place, name));
         self
     }
 
-    /// `explore` expects 0 of it.
+    /// In runs of `explore` it must be 0.
     const fn zero(mut self, meaning: &'static str) -> Metric {
         self.invariant = Some(meaning);
         self
     }
 
-    /// A comparison of variants shows it.
+    /// Comparisons of variants show it by default.
     const fn headline(mut self) -> Metric {
         self.is_headline = true;
         self
@@ -300,12 +300,12 @@ fn counted(count: u64) -> Option<f64> {
     Some(count as f64)
 }
 
-/// A time of a summary as a metric's value: in nanoseconds.
+/// Milliseconds of a summary as a metric's value, in nanoseconds.
 fn span(ms: Option<f64>) -> Option<f64> {
     ms.map(|ms| ms * 1e6)
 }
 
-/// Seconds of a summary as a metric's value: in nanoseconds.
+/// Seconds of a summary as a metric's value, in nanoseconds.
 fn seconds(seconds: Option<f64>) -> Option<f64> {
     seconds.map(|seconds| seconds * 1e9)
 }
@@ -319,13 +319,13 @@ fn nothing_measured(_: &Summary) -> Option<String> {
     Some("no record that was due in the measured window was processed".to_owned())
 }
 
-/// The error that came most often.
+/// The most frequent error of sending; `None` without one.
 fn send_error(summary: &Summary) -> Option<String> {
     let (name, times) = summary.send_errors.iter().max_by_key(|(_, times)| **times)?;
     Some(format!("{name} ({} x)", format_count(*times)))
 }
 
-/// The figures an expectation can name, as a Markdown table for the book.
+/// The figures that an expectation can name, as a Markdown table for the book.
 pub fn metrics_markdown() -> String {
     let mut out = String::from("| figure | value | better | meaning |\n|---|---|---|---|\n");
     for metric in METRICS {
@@ -368,7 +368,7 @@ fn listed(quantiles: &[Quantile]) -> String {
     quantiles.iter().map(|q| format!("`{}`", q.name())).collect::<Vec<_>>().join(", ")
 }
 
-/// Which runs have a metric, if not all have.
+/// The runs that have a metric; `None` if all have it.
 pub(crate) fn condition(needs: Need) -> Option<&'static str> {
     match needs {
         Need::Nothing | Need::Part(Part::Handling) => None,

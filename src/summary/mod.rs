@@ -1,7 +1,7 @@
 //! The result of a run: plain values, and at the same time the format of `result.json`.
 //!
-//! [`Summary`] is the whole of it. Terminal report, JSON and other views are all made from this one structure. Fields that
-//! depend on the wall clock or on the machine may be `null`. A stored `result.json` is read with `serde_json`.
+//! The terminal report, JSON and all other outputs are made from one [`Summary`]. Fields that depend on the wall clock
+//! or on the machine may be `null`. A stored `result.json` is read with `serde_json`.
 
 use std::collections::BTreeMap;
 
@@ -39,10 +39,10 @@ pub use sending::Sending;
 pub use shares::{ShareState, ShareSummary, SharesSummary};
 pub use times::{Leadership, SlowRecord, TimePart, TimeParts, WrongRecord};
 
-/// Version of the format. Raised when a field changes its meaning or goes away, not when one is added.
+/// Version of the format. It is raised when a field changes its meaning or is removed, not when one is added.
 pub const SCHEMA_VERSION: u32 = 4;
 
-/// Everything a run found out.
+/// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Summary {
@@ -52,7 +52,7 @@ pub struct Summary {
     pub lanekeeper_version: String,
     /// How the run ended, and whether its expectations hold.
     pub verdict: Verdict,
-    /// Why the figures are not to be believed; empty unless the verdict is `invalid`.
+    /// Reasons why the figures are not reliable. A run that has failed or was interrupted can have some as well.
     pub invalid_reasons: Vec<String>,
     /// Name of the scenario.
     pub scenario: String,
@@ -62,32 +62,32 @@ pub struct Summary {
     pub mode: String,
     /// Number of consumers, or of members of the group.
     pub members: u32,
-    /// Name of the user's handler; `null` when the scenario's `work` was done.
+    /// Name of the user's handler; `null` if the scenario's `work` was done instead.
     #[serde(default)]
     pub handler: Option<String>,
     /// Seed of all randomness.
     pub seed: u64,
-    /// Tells this run's records from others.
+    /// Id of the run, which the stamp of each of its records contains.
     pub run_id: String,
     /// Kind of broker, as `--broker` names it.
     pub broker: String,
-    /// Version of the broker; `null` for a real cluster, which does not tell it to clients.
+    /// Version of the broker; `null` for a real cluster, which does not report it to clients.
     pub broker_version: Option<String>,
     /// The client library and its version.
     pub client: String,
     /// Effective client properties: `consumer.…` and `producer.…`, each with its origin.
     pub client_config: BTreeMap<String, ClientProperty>,
-    /// The machine the run was made on.
+    /// The machine of the run.
     pub host: Host,
     /// Name of the topic.
     pub topic: String,
-    /// Where this run went on; `null` when it started from scratch.
+    /// The earlier run that this one continues; `null` if there is none.
     #[serde(default)]
     pub resumed: Option<Resumed>,
-    /// Wall-clock time at which the load began: all times in all files count from here. `null` in a simulation.
+    /// Wall-clock time at which the load began; `null` in a simulation. All times in all files count from it.
     #[serde(default)]
     pub load_started_at: Option<String>,
-    /// Seconds from the run's epoch, which the stamps of its records count from, to the beginning of the load.
+    /// Seconds from the run's epoch to the beginning of the load. Times in the stamps of records count from the epoch.
     #[serde(default)]
     pub epoch_to_load_s: f64,
     /// Planned length of the load in seconds, warmup included.
@@ -98,92 +98,92 @@ pub struct Summary {
     pub load_lasted_s: f64,
     /// Length of the measured window in seconds.
     pub duration_s: f64,
-    /// Records due in the measured window; `null` at maximum rate.
+    /// Records due in the measured window; `null` at maximum rate, and if the run sends none.
     #[serde(default)]
     pub offered: Option<u64>,
-    /// Of the records due in the measured window, those that were sent; `null` at maximum rate.
+    /// Records due in the measured window that were sent; `null` where `offered` is.
     #[serde(default)]
     pub offered_sent: Option<u64>,
-    /// Records due in the measured window per second; `null` at maximum rate.
+    /// Records due per second in the measured window; `null` where `offered` is.
     pub offered_per_s: Option<f64>,
-    /// Bytes of the keys, values and headers of these records per second; where their sizes vary, by the mean of 200 records
-    /// that are made beforehand. `null` at maximum rate.
+    /// Bytes of the keys, values and headers of these records per second; `null` where `offered` is. If their sizes
+    /// vary, it is made from the mean size of sample records.
     #[serde(default)]
     pub offered_bytes_per_s: Option<f64>,
-    /// Records per second processed: in the measured window, or, at maximum rate, from the first send
-    /// to the last record processed.
+    /// Records processed per second: in the measured window, or, at maximum rate, from the first send to the last
+    /// processed record.
     pub achieved_per_s: f64,
     /// Bytes of keys, values and headers processed per second, over the same time.
     #[serde(default)]
     pub achieved_bytes_per_s: f64,
-    /// Whether consumers process the records that are sent, and the cluster takes those that are due; `null` at maximum
-    /// rate.
+    /// True if consumers process the records that are sent, and the cluster takes those that are due. `null` at maximum
+    /// rate, and in a run that was cut off or stopped before the measured window.
     #[serde(default)]
     pub keeps_up: Option<bool>,
-    /// Errors of the sending clients, each with the number of its occurrences.
+    /// Errors of the producers' clients, each with its number of occurrences.
     #[serde(default)]
     pub send_errors: BTreeMap<String, u64>,
     /// Partitions whose consumers do not keep up.
     #[serde(default)]
     pub overloaded: Vec<Overload>,
-    /// Records due in the measured window that were not processed: quantiles of latency are lower bounds if there are
-    /// any.
+    /// Records due in the measured window that were not processed. If there are any, the quantiles of latency are lower
+    /// bounds.
     #[serde(default)]
     pub not_processed: u64,
-    /// Records that a fault kept from being sent; they are failed or indeterminate on purpose.
+    /// Records that a fault kept from being sent. They count as failed or indeterminate.
     #[serde(default)]
     pub withheld: u64,
     /// The side that limited the rate: `producer`, `broker` or `consumers`; `null` unless the load is at maximum rate.
     pub bottleneck: Option<String>,
     /// Consumers that became ready.
     pub consumers_started: u32,
-    /// Records found on, or read by the consumer of, a partition they were not sent to.
+    /// Records read from a partition to which they were not sent, or read by the consumer of another partition.
     pub wrong_partition: u64,
-    /// Records of partitions that a second process has read at the same time.
+    /// Records of partitions that a second process read at the same time.
     #[serde(default)]
     pub two_owners: u64,
-    /// Restarts of consumers, all together.
+    /// Number of restarts of all consumers.
     pub restarts: u32,
-    /// Consumers that were given up, with the reason.
+    /// Consumers that were given up, by id, with the reason.
     pub given_up: BTreeMap<u32, String>,
-    /// Threads of consumers that were given up and had not ended when the run did.
+    /// Threads of given-up consumers that had not ended at the end of the run.
     #[serde(default)]
     pub abandoned_threads: u32,
-    /// Records of fenced consumers, which were dropped.
+    /// Records that fenced consumers had processed, which do not count.
     pub fenced: u64,
-    /// Largest number of gaps a lane had at once.
+    /// Largest number of gaps in the sequence numbers of a lane at a time.
     pub lane_gaps_max: u64,
     /// Milliseconds from the start of the consumers until the last one was ready.
     pub startup_ms: Option<f64>,
     /// Latency of all partitions merged.
     pub latency_us: RunLatency,
-    /// Requests of the native client on a real or an embedded cluster; `null` with librdkafka, which does not tell their
-    /// times, and in a simulation.
+    /// Requests of the native client on a real or an embedded cluster; `null` in a simulation, and with librdkafka,
+    /// which does not report their times.
     #[serde(default)]
     pub requests: Option<ClientRequests>,
-    /// How records were sent, and what their batches came to; `null` if the run sent none.
+    /// Settings of sending, with the number and size of the batches; `null` if the run sent none.
     #[serde(default)]
     pub sending: Option<Sending>,
     /// Counts that only some runs have, by the name of their metric.
     #[serde(default)]
     pub figures: BTreeMap<String, u64>,
-    /// Figures that are missing or `null` because they could not be measured rightly, by their place in the result, each
-    /// with the reason.
+    /// Figures that are missing or `null` because they could not be measured correctly: the place in the result, and
+    /// the reason.
     #[serde(default)]
     pub not_measured: BTreeMap<String, String>,
     /// Send delay in microseconds: actual send - intended send.
     pub lateness_us: Digest,
     /// The account of the whole run, warmup included.
     pub ledger: Ledger,
-    /// How evenly load and latency are spread over the partitions.
+    /// Spread of rates and latency over the partitions.
     pub fairness: Fairness,
-    /// The backlog that was there when the consumers started; `null` without `load.backlog`.
+    /// The backlog that the topic had when the consumers started; `null` without `load.backlog`.
     #[serde(default)]
     pub backlog: Option<BacklogSummary>,
-    /// One entry per stage of the load that the run came to; empty if the load has no stages.
+    /// One entry per stage of the load that began; empty if the load has no stages.
     #[serde(default)]
     pub stages: Vec<StageSummary>,
-    /// The first ten records of which a count tells that ought to be 0.
+    /// The first ten records in counts that should be 0. Of lost records, there is at most one per partition.
     #[serde(default)]
     pub wrong_records: Vec<WrongRecord>,
     /// One entry per partition, by id.
@@ -191,12 +191,12 @@ pub struct Summary {
     /// The ten slowest records of those due in the measured window that were processed, the slowest first.
     #[serde(default)]
     pub slowest_records: Vec<SlowRecord>,
-    /// Partitions that were added while the run went on.
+    /// Partitions that were added during the run.
     #[serde(default)]
     pub growth: Vec<Growth>,
     /// Rebalances after the group was complete.
     pub rebalances: Vec<Rebalance>,
-    /// Stretches in which the cluster was taken to be down.
+    /// Times in which the supervisor considered the cluster down.
     #[serde(default)]
     pub outages: Vec<Outage>,
     /// One entry per occurrence of a fault, in the order of their times.
@@ -204,11 +204,11 @@ pub struct Summary {
     /// Failures that were not planned, in the order of their times.
     #[serde(default)]
     pub failures: Vec<FailureSummary>,
-    /// Records processed again without a restart or a change of owner before it: there should be none.
+    /// Records processed again without an earlier restart or change of owner. It should be 0.
     #[serde(default, alias = "unexplained")]
     pub unexpected_redelivered: u64,
-    /// Offsets passed over without a record, between records and at the ends of partitions: transaction markers, aborted
-    /// and compacted records, or some that were never seen.
+    /// Offsets without a record that consumers passed, between records and at the ends of partitions. They belong to
+    /// transaction markers, to aborted or compacted records, or to records that were not read.
     #[serde(default)]
     pub offset_gaps: u64,
     /// One entry per expectation, in the scenario's order.
@@ -218,15 +218,15 @@ pub struct Summary {
     /// Figures that only a simulation has; `null` in real time.
     #[serde(default)]
     pub simulation: Option<Simulation>,
-    /// The processes that have made the run together; `null` of a run in one process.
+    /// The processes that made the run together; `null` for a run in one process.
     #[serde(default)]
     pub shares: Option<SharesSummary>,
-    /// What a reader should know, each with what to do about it.
+    /// Warnings, each with its remedy.
     pub warnings: Vec<String>,
 }
 
 impl Summary {
-    /// Whether the measured window had begun; a run that is interrupted in its warmup has one of a nanosecond.
+    /// True if the measured window had begun. A run that is interrupted in its warmup has a window of a nanosecond.
     pub fn measured_something(&self) -> bool {
         self.duration_s > 1e-6
     }
@@ -236,48 +236,49 @@ impl Summary {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every expectation holds.
+    /// Every expectation holds, and the figures are reliable.
     #[default]
     Passed,
-    /// At least one expectation does not hold.
+    /// An expectation does not hold, a consumer was given up, or more threads were abandoned than allowed.
     Failed,
-    /// The load generator did not send every record that was due, or was too late or too busy to measure.
+    /// The figures are not reliable. For example, the load generator did not send every record that was due, or was too
+    /// late or too busy to measure.
     Invalid,
     /// The user stopped the run; the figures until then are kept.
     Interrupted,
-    /// The process ended before the run did, by SIGKILL for example; the figures of the last full second are kept.
+    /// The process ended before the run, for example by SIGKILL; the figures of the last full second are kept.
     CutOff,
 }
 
-/// A property of a client: the value that held, who set it, and what was set and did not hold.
+/// A property of a client: its effective value, the origin of the value, and the values that it overrides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ClientProperty {
-    /// The value that held; `(hidden)` if it comes from outside the scenario, `null` if the client was given none.
+    /// The effective value; `(hidden)` if it comes from outside the scenario, `null` if the client was given none.
     pub value: Option<String>,
-    /// Where the value, or the decision against one, comes from.
+    /// Origin of the value, or of the decision to give none.
     pub origin: PropertyOrigin,
-    /// Values that this one overruled, the strongest last.
+    /// Values that this one overrides, the one with the highest precedence last.
     pub overruled: Vec<OverruledProperty>,
 }
 
-/// A value of a property that did not hold.
+/// A value of a property that another one overrides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct OverruledProperty {
     /// The value; `(hidden)` if it comes from outside the scenario.
     pub value: String,
-    /// Where the value comes from.
+    /// Origin of the value.
     pub origin: PropertyOrigin,
 }
 
-/// Where the value of a client's property comes from.
+/// The origin of a value of a client's property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PropertyOrigin {
-    /// The client's own default, or what it makes of other properties.
+    /// The client: its default, or a value that it derives from other properties.
     Client,
-    /// lanekeeper: a default of its own, or what a key of the scenario outside `[client]` means.
+    /// lanekeeper: its default, or the meaning of a key of the scenario outside `[client]`.
     Lanekeeper,
     /// `[client]` of the scenario.
     Scenario,
@@ -287,28 +288,29 @@ pub enum PropertyOrigin {
     Environment,
 }
 
-/// A simulation: with the same program, scenario and seed it is the same again.
+/// Figures of a simulation. The same program, scenario and seed give the same figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Simulation {
-    /// Virtual time in all, startup and drain included, in nanoseconds.
+    /// Virtual time of the run in nanoseconds, startup and drain included.
     pub virtual_ns: i64,
     /// Number of events.
     pub events: u64,
-    /// Hash over all events, hexadecimal.
+    /// Hash over all events, in hexadecimal digits.
     pub trace: String,
-    /// Commits a coordinator took that were beyond what was processed, or behind what had been committed.
+    /// Commits that a coordinator accepted although they were beyond the processed records, or before an earlier
+    /// commit.
     #[serde(default)]
     pub miscommitted: u64,
-    /// Partitions a generation's leader gave to two members.
+    /// Partitions that were assigned to two members in one generation.
     #[serde(default)]
     pub shared: u64,
-    /// Commits a coordinator refused.
+    /// Commits that a coordinator rejected.
     #[serde(default)]
     pub refused_commits: u64,
 }
 
-/// An earlier run whose checkpoint file this one went on from.
+/// An earlier run that this one continues from its checkpoint file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Resumed {
@@ -316,9 +318,9 @@ pub struct Resumed {
     pub file: String,
     /// The run that wrote it last.
     pub run_id: String,
-    /// Partitions with a checkpoint in it.
+    /// Number of partitions with a checkpoint in the file.
     pub partitions: usize,
-    /// Offsets between the checkpoints and the partitions' ends when this run began.
+    /// Sum of the offsets between the checkpoints and the ends of the partitions when this run began.
     pub behind: u64,
 }
 
@@ -328,24 +330,24 @@ pub struct Resumed {
 pub struct RunLatency {
     /// Processed - intended send.
     pub response: Digest,
-    /// The same with the records due in the window that were not processed, at their age when the run ended; `null`
-    /// when all were processed, or when their times are not known.
+    /// `response` with the records due in the measured window that were not processed, by their age at the end of the
+    /// run; `null` if all were processed, or if their times are not known.
     #[serde(default)]
     pub response_with_unprocessed: Option<Digest>,
     /// Processed - actual send.
     pub service: Digest,
-    /// Send -> acknowledgement, of all records sent in the measured window and acknowledged; `null` where that cannot
-    /// be measured rightly, see [`Summary::not_measured`].
+    /// Send -> acknowledgement, of the records sent in the measured window and acknowledged; `null` where that cannot
+    /// be measured correctly, see [`Summary::not_measured`].
     pub ack: Option<Digest>,
-    /// Send -> in the consumer's client; `null` where the client does not say.
+    /// Send -> arrival in the consumer's client; `null` where the client does not report it.
     pub fetch: Option<Digest>,
-    /// In the client, behind other records, until handling begins; `null` where the client does not say.
+    /// Arrival in the client -> handling begins, behind other records; `null` where the client does not report it.
     pub waiting: Option<Digest>,
-    /// Send -> handling begins; `null` where the client tells `fetch` and `waiting` apart.
+    /// Send -> handling begins; `null` where the client reports `fetch` and `waiting`.
     pub handed_over: Option<Digest>,
     /// Handling begins -> processed.
     pub handling: Digest,
-    /// How the values of `response` are distributed; `null` without values.
+    /// Distribution of the values of `response`; `null` without values.
     #[serde(default)]
     pub response_buckets: Option<Buckets>,
 }
@@ -360,13 +362,13 @@ pub struct PartitionLatency {
     pub service: Digest,
 }
 
-/// Spread over partitions.
+/// Spread over partitions. A field is `null` where it has too few values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Fairness {
-    /// Standard deviation over mean of the partitions' rates.
+    /// Standard deviation of the partitions' rates, divided by their mean.
     pub rate_cv: Option<f64>,
-    /// Largest p99 over the median of the partitions' p99s (response time).
+    /// Largest p99 of a partition's response time, divided by the median of all of them.
     pub p99_max_over_median: Option<f64>,
     /// The partition with the largest p99.
     pub worst_partition: Option<u32>,
@@ -378,23 +380,23 @@ pub struct Fairness {
 pub struct PartitionSummary {
     /// Id of the partition.
     pub partition: u32,
-    /// When it was found, in seconds since the load began; `null` if it was there from the start.
+    /// Time at which it was found, in seconds since the load began; `null` if the topic had it from the start.
     #[serde(default)]
     pub added_s: Option<f64>,
-    /// The consumer that had it last.
+    /// The consumer that had it last; `null` if none had it.
     pub consumer: Option<u32>,
     /// All consumers that had it, in order.
     pub owners: Vec<OwnerSummary>,
-    /// Distinct records processed that were intended in the measured window.
+    /// Distinct records processed that were due in the measured window.
     pub delivered: u64,
-    /// Records due in the measured window per second, from when it was found if that was within the window; `null` at
-    /// maximum rate.
+    /// Records due per second in the measured window, or in the part of it after the partition was found; `null` at
+    /// maximum rate, and if the run sends none.
     pub offered_per_s: Option<f64>,
-    /// Distinct records processed in the measured window per second; at maximum rate in the whole transfer.
+    /// Distinct records processed per second in the measured window, or, at maximum rate, in the whole transfer.
     pub processed_per_s: f64,
-    /// Bytes of their keys, values and headers per second.
+    /// Bytes of keys, values and headers processed per second, over the same time.
     pub processed_bytes_per_s: f64,
-    /// Standard deviation over mean of the per-second rates.
+    /// Standard deviation of the per-second rates, divided by their mean.
     pub rate_cv: Option<f64>,
     /// Latency of the partition.
     pub latency_us: PartitionLatency,
@@ -402,37 +404,37 @@ pub struct PartitionSummary {
     pub lag_max: u64,
     /// Longest time in the measured window in which records waited and none was processed, in milliseconds.
     pub longest_stall_ms: f64,
-    /// Where its response time went.
+    /// The parts of its response time.
     #[serde(default)]
     pub time: TimeParts,
-    /// Its three slowest records of those due in the measured window that were processed, the slowest first.
+    /// Its three slowest records that were due in the measured window and processed, the slowest first.
     #[serde(default)]
     pub slowest: Vec<SlowRecord>,
-    /// Which brokers had it, with each change over the run; `null` where that is not known, see
+    /// Its leader and replicas, with each change during the run; `null` where that is not known, see
     /// [`Summary::not_measured`].
     #[serde(default)]
     pub leadership: Option<Vec<Leadership>>,
-    /// Number of restarts of its consumer.
+    /// Number of restarts of the consumer that had it last.
     pub restarts: u32,
-    /// CPU seconds of its consumer; see `apportioned`.
+    /// CPU seconds of its consumer; `null` if not known. See `apportioned`.
     pub cpu_s: Option<f64>,
-    /// Memory of its consumer in bytes; see `apportioned`.
+    /// Memory of its consumer in bytes; `null` if not known. See `apportioned`.
     pub memory_bytes: Option<u64>,
-    /// Which of `cpu_s` and `memory_bytes` are shares of a figure that the system only tells for all consumers together.
+    /// Which of `cpu_s` and `memory_bytes` are shares of a figure of several partitions or consumers.
     pub apportioned: Vec<String>,
     /// The account of the partition, warmup included.
     pub ledger: Ledger,
 }
 
-/// Partitions that were added while the run went on.
+/// Partitions that were added during the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Growth {
-    /// When they were found, in seconds since the load began.
+    /// Time at which they were found, in seconds since the load began.
     pub at_s: f64,
-    /// How many partitions there were before.
+    /// Number of partitions before.
     pub from: u32,
-    /// How many there are since.
+    /// Number of partitions afterwards.
     pub to: u32,
 }
 
@@ -442,12 +444,12 @@ pub struct Growth {
 pub struct OwnerSummary {
     /// Id of the consumer.
     pub consumer: u32,
-    /// Which of its starts: 1 for the first one, one more for each restart.
+    /// Number of the consumer's start: 1 for the first one, one more for each restart.
     #[serde(alias = "incarnation")]
     pub start: u32,
-    /// From when, in seconds since the load began; negative before.
+    /// Beginning of the ownership, in seconds since the load began; negative before.
     pub from_s: f64,
-    /// Until when, in seconds since the load began; `null` if it had the partition at the end.
+    /// End of the ownership, in seconds since the load began; `null` if it lasted until the end of the run.
     pub to_s: Option<f64>,
 }
 
@@ -457,36 +459,37 @@ pub struct OwnerSummary {
 pub struct Overload {
     /// Id of the partition.
     pub partition: u32,
-    /// The consumer that had it last.
+    /// The consumer that had it last; `null` if none had it.
     pub consumer: Option<u32>,
     /// Records due per second.
     pub offered_per_s: f64,
-    /// Mean time to process a record in milliseconds; `null` if the records cost no work.
+    /// Mean time to process a record in milliseconds; `null` if it is 0 or not known.
     pub handling_ms: Option<f64>,
-    /// Consumers it would need: records per second times the time for each. `null` if that time is not known.
+    /// Number of consumers that it needs: records due per second, times the mean time for each; `null` without that
+    /// time.
     pub consumers_needed: Option<f64>,
 }
 
-/// One expectation and what was measured.
+/// An expectation and its measured value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ExpectationSummary {
-    /// The figure and its bound, as written.
+    /// The figure and its bound, as the scenario has them.
     pub expression: String,
-    /// What was measured, in `unit`; `null` if nothing was, see `reason`. Of `keeps_up`, 1 or 0.
+    /// The measured value in `unit`; `null` if nothing was measured, see `reason`. For `keeps_up` it is 1 or 0.
     pub measured: Option<f64>,
-    /// `ms` for times, `count`, or `number`.
+    /// `ms` for times, otherwise `count` or `number`.
     pub unit: String,
-    /// The measured value as text, with its unit.
+    /// The measured value as text, with its unit; `null` if nothing was measured.
     pub text: Option<String>,
-    /// Why nothing was measured, or what led to a failure.
+    /// If the expectation does not hold: the reason why nothing was measured, or the cause of the value if it is known.
     pub reason: Option<String>,
-    /// The partition that decided, for expectations about each partition.
+    /// The partition with the worst value; `null` for figures that are not about partitions.
     pub partition: Option<u32>,
-    /// Whether it holds.
+    /// True if the expectation holds.
     pub passed: bool,
-    /// Whether it could be judged; `false` for what an interrupted run did not reach.
+    /// True if the expectation could be judged; `false` for a figure that an interrupted run did not reach.
     pub judged: bool,
-    /// Whether it is one that every run has unless its scenario names the figure.
+    /// True for an expectation that every run has unless its scenario names the figure.
     pub is_default: bool,
 }

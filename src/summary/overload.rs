@@ -1,44 +1,46 @@
-//! Why consumers do not keep up, with the arithmetic.
+//! The reason why consumers do not keep up, with the arithmetic.
 
 use std::time::Duration;
 
 use super::{Overload, PartitionSummary, Summary};
 use crate::base::format_duration;
 
-/// A group member with several partitions, and what these need together.
+/// A group member with several partitions, and the number of consumers that these need together.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BusyMember {
-    /// The member.
+    /// The member's consumer.
     pub(crate) consumer: u32,
-    /// Partitions that it had last.
+    /// The partitions that it had last.
     pub(crate) partitions: Vec<u32>,
-    /// Consumers that these need: records due per second times the mean time for each.
+    /// Number of consumers that these need: the sum of records due per second times the mean time for each.
     pub(crate) needed: f64,
 }
 
 impl BusyMember {
-    /// The member that had the partition of `overload` last, unless it had no other one.
+    /// The member that had the partition of `overload` last; `None` if it had no other partition, or without a group.
     pub(crate) fn of(summary: &Summary, overload: &Overload) -> Option<BusyMember> {
         let consumer = overload.consumer.filter(|_| summary.mode == "group")?;
         let its = || summary.partitions.iter().filter(|it| it.consumer == Some(consumer));
         let partitions: Vec<u32> = its().map(|it| it.partition).collect();
         (partitions.len() > 1).then(|| BusyMember {
+            /// The member's consumer.
             consumer,
+            /// The partitions that it had last.
             partitions,
             needed: its().map(consumers_needed).sum(),
         })
     }
 
-    /// `member 0 with partitions 0, 1, 2 = 2.66 consumers`.
+    /// The text `member 0 with partitions 0, 1, 2 = 2.66 consumers`.
     pub(crate) fn arithmetic(&self) -> String {
         member_arithmetic(&format!("member {}", self.consumer), &self.partitions, self.needed)
     }
 }
 
-/// Most partitions of a member that are named.
+/// Largest number of a member's partitions that are named.
 const PARTITIONS_SHOWN: usize = 6;
 
-/// `member 0 with partitions 0, 1, 2 = 2.66 consumers`.
+/// The text `member 0 with partitions 0, 1, 2 = 2.66 consumers`.
 pub(crate) fn member_arithmetic(name: &str, partitions: &[u32], needed: f64) -> String {
     let shown: Vec<String> =
         partitions.iter().take(PARTITIONS_SHOWN).map(ToString::to_string).collect();
@@ -46,7 +48,7 @@ pub(crate) fn member_arithmetic(name: &str, partitions: &[u32], needed: f64) -> 
     format!("{name} with partitions {}{more} = {needed:.2} consumers", shown.join(", "))
 }
 
-/// `partition 0: 447 msg/s x 3ms = 1.34 consumers`, with `work` for each record.
+/// The text `partition 0: 447 msg/s x 3ms = 1.34 consumers`, where `work` is the time for a record.
 pub(crate) fn partition_arithmetic(
     partition: u32,
     per_second: f64,
@@ -57,13 +59,13 @@ pub(crate) fn partition_arithmetic(
     format!("partition {partition}: {per_second:.0} msg/s x {work} = {needed:.2} consumers")
 }
 
-/// Consumers that a partition needs; 0 where its records cost no work.
+/// Number of consumers that a partition needs; 0 if its records cost no work.
 fn consumers_needed(partition: &PartitionSummary) -> f64 {
     let handling_us = partition.time.handling.map_or(0.0, |handling| handling.mean_us);
     partition.offered_per_s.unwrap_or(0.0) * handling_us / 1e6
 }
 
-/// Which part does not keep up, with the arithmetic.
+/// The part that does not keep up, with the arithmetic; `None` if the scheduled records are not known.
 pub(super) fn cause(summary: &Summary) -> Option<String> {
     let members = summary.overloaded.iter().filter_map(|it| BusyMember::of(summary, it));
     let busiest = members.max_by(|a, b| a.needed.total_cmp(&b.needed));

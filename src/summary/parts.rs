@@ -1,11 +1,11 @@
-//! Accounts, distributions and stretches of time that a summary is made of.
+//! The parts of a summary: accounts, distributions, stages, rebalances and outages.
 //!
-//! What a fault did, as it is reported. Milliseconds count from the injection.
+//! Also the effects of faults, and the recoveries from them. Their milliseconds count from the injection.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The account of a lane, a partition or a run. Counts of records.
+/// The account of a lane, a partition or a run, in numbers of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Ledger {
@@ -19,34 +19,36 @@ pub struct Ledger {
     pub indeterminate: u64,
     /// Distinct records processed.
     pub delivered: u64,
-    /// Records acknowledged and never to be processed: the consumer is past them, or they are gone from the log.
+    /// Records acknowledged that cannot be processed any more: the consumer is past them, or the log has them no more.
     pub lost: u64,
-    /// Records acknowledged, and still in the log behind the checkpoint when the drain was over.
+    /// Records acknowledged, and still in the log behind the checkpoint at the end of the drain.
     #[serde(default)]
     pub unread: u64,
-    /// Records acknowledged and sent to partitions whose process was lost: whether they were processed is not known.
+    /// Records acknowledged and sent to partitions of a process that was lost. Whether they were processed is not
+    /// known.
     #[serde(default)]
     pub not_covered: u64,
-    /// Extra copies of a record at other offsets, processed or passed over; the first one says what became of the record.
+    /// Further copies of a record at other offsets, processed or skipped. The account of the record is that of its
+    /// first copy.
     pub duplicated: u64,
     /// Records processed again at the same offset, after a restart or a change of owner.
     pub redelivered: u64,
     /// Records processed for the first time after a later record of their lane.
     pub reordered: u64,
-    /// Records read with bytes that are not the ones sent.
+    /// Records read with other bytes than those sent.
     pub corrupt: u64,
-    /// Records read that other producers sent: neither those of this run nor those of one it continues.
+    /// Records read that other producers sent: neither this run nor an earlier run that it continues.
     #[serde(alias = "foreign")]
     pub other_producers: u64,
-    /// Distinct records passed over as poison.
+    /// Distinct records skipped as poison.
     #[serde(default)]
     pub skipped: u64,
-    /// Of the skipped, those that have no part in this account: corrupt, of other producers, of earlier runs, or sent to another
-    /// partition.
+    /// Skipped records that no other field of this account has: corrupt, of other producers, of earlier runs, or sent
+    /// to another partition.
     #[serde(default)]
     pub skipped_others: u64,
-    /// Records processed of earlier runs that this one continues. Whether all of them came is not known, because the
-    /// accounts of those runs have ended.
+    /// Records processed of earlier runs that this one continues. Whether all of them were processed is not known,
+    /// because the accounts of those runs have ended.
     #[serde(default)]
     pub earlier: u64,
 }
@@ -72,8 +74,9 @@ impl Ledger {
         self.earlier += other.earlier;
     }
 
-    /// Of the records acknowledged and not processed, `known` are in the log behind the checkpoint. Of those that were
-    /// acknowledged without an offset (`unknown`), as many as there is `room` for between checkpoint and end.
+    /// Splits the missing records into unread and lost ones. `known` of them have offsets in the log behind the
+    /// checkpoint. `unknown` of them were acknowledged without an offset; as many of these are unread as there is
+    /// `room` for between checkpoint and end.
     pub fn tell_unread(&mut self, known: u64, unknown: u64, room: u64) {
         let missing = self.lost;
         let known = known.min(missing);
@@ -82,8 +85,9 @@ impl Ledger {
         self.lost = missing - self.unread;
     }
 
-    /// Records of which the account does not say what became: answers without a send, and processed or lost ones without an answer or
-    /// the other way round. What is indeterminate may have been processed or not.
+    /// Records that the account does not explain: answers without a send, sends without an answer, and acknowledged
+    /// records that are neither processed nor missing, or the other way round. An indeterminate record may be processed
+    /// or not.
     pub fn unaccounted(&self) -> u64 {
         let answered = self.acked + self.failed + self.indeterminate;
         let ended = self.delivered
@@ -122,31 +126,31 @@ pub struct Digest {
     pub negative: u64,
 }
 
-/// Numbers of values in buckets of equal ratio: each bucket ends at the same multiple of where it begins.
+/// Numbers of values in buckets of equal ratio: each bucket ends at the same multiple of its beginning.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Buckets {
-    /// Where the first bucket begins, in microseconds: the smallest value, or the resolution if that is larger.
+    /// Beginning of the first bucket in microseconds: the smallest value, or the resolution if that is larger.
     pub from_us: f64,
-    /// Where the last bucket ends, in microseconds: the largest value.
+    /// End of the last bucket in microseconds: the largest value.
     pub to_us: f64,
     /// Number of values in each bucket. Values below zero are in none.
     pub counts: Vec<u64>,
 }
 
-/// The cost of a run. `null` where the system does not tell.
+/// The cost of a run. A field is `null` where the operating system does not report it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Cost {
     /// CPU seconds used while the load ran, all threads together.
     pub cpu_s: Option<f64>,
-    /// Share of the CPU time available to this process that it used in that time, 0 to 1; `null` for less than 0.1 s.
+    /// Part of the CPU time available to this process that it used in that time, 0 to 1; `null` for less than 0.1 s.
     pub cpu_share: Option<f64>,
     /// Largest resident set of the process, in bytes.
     pub rss_max_bytes: Option<u64>,
-    /// Most threads seen at once.
+    /// Largest number of threads at a time, of those that were sampled.
     pub threads_max: Option<u64>,
-    /// Most sockets seen at once.
+    /// Largest number of sockets at a time, of those that were sampled.
     pub sockets_max: Option<u64>,
 }
 
@@ -154,36 +158,37 @@ pub struct Cost {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Rebalance {
-    /// When the first surviving member gave up or got a partition, in seconds since the load began.
+    /// Time at which the first surviving member lost or got a partition, in seconds since the load began.
     pub at_s: f64,
     /// Milliseconds from then until every partition had an owner and no member was waiting; `null` if that did not
     /// happen.
     pub duration_ms: Option<f64>,
-    /// Number of partitions that were without an owner at some time in it.
+    /// Number of partitions that had no owner at some time during the rebalance.
     pub partitions_stopped: usize,
     /// Number of partitions with another owner afterwards.
     pub partitions_moved: usize,
 }
 
-/// A stretch in which restarts were held back because many consumers had failed together.
+/// A time in which restarts were delayed because many consumers had failed together.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Outage {
-    /// When it was noticed, in seconds since the load began; negative before.
+    /// Time at which it was detected, in seconds since the load began; negative before.
     pub from_s: f64,
-    /// When a consumer reached the cluster again; `null` if that did not happen.
+    /// Time at which a consumer reached the cluster again; `null` if none did within the run.
     pub to_s: Option<f64>,
-    /// Number of consumers that failed together when it was noticed.
+    /// Number of consumers that had failed when it was detected.
     pub failed: u32,
-    /// Number of consumers started to find out whether the cluster is back.
+    /// Number of consumers that were started to find out whether the cluster can be reached.
     pub probes: u32,
 }
 
-/// One occurrence of a fault. Milliseconds count from the fault; of times of several partitions this is the latest.
+/// One occurrence of a fault. Milliseconds count from the fault. Of the times of several partitions, the latest one
+/// counts, and it is `null` if a partition has none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FaultSummary {
-    /// Which `[[fault]]` of the scenario, from 0.
+    /// Index of its `[[fault]]` in the scenario, from 0.
     #[serde(default)]
     pub fault: usize,
     /// Kind of fault.
@@ -194,59 +199,60 @@ pub struct FaultSummary {
     pub at_s: Option<f64>,
     /// Planned duration in seconds; `null` for a fault that ends at once or lasts forever.
     pub lasts_s: Option<f64>,
-    /// Targets that were not there to be hit, and why.
+    /// Targets that could not be hit, and commands that failed, each with the reason.
     #[serde(default)]
     pub missed: Vec<String>,
     /// Until the supervisor detected the failure.
     pub detected_ms: Option<f64>,
-    /// Until the partitions were fenced: nothing of the old start of their consumers counts from then on.
+    /// Until the partitions were fenced: from then on, nothing of the old start of their consumers counts.
     #[serde(alias = "released_ms")]
     pub fenced_ms: Option<f64>,
     /// Until the client of the old consumer was closed.
     pub closed_ms: Option<f64>,
     /// Until the last replacement was started.
     pub restarted_ms: Option<f64>,
-    /// Until it ended by itself, or a killed pool was back.
+    /// Until the fault ended by itself, or a killed pool had a replacement.
     #[serde(alias = "healed_ms")]
     pub ended_ms: Option<f64>,
     /// Until a record was processed again.
     pub first_record_ms: Option<f64>,
-    /// Until every partition it has hit had recovered: for a second, lag and age of the oldest unprocessed record were
-    /// at most the largest of the quiet window. `null` if that was not within the run.
+    /// Until every partition that was hit had recovered: for a second, lag and age of the oldest unprocessed record
+    /// were at most the largest of the quiet window. `null` if that was not within the run.
     pub recovered_ms: Option<f64>,
-    /// The partition that took longest, or that has not recovered.
+    /// The partition that took longest, or that has not recovered and had the largest lag; `null` if none was hit.
     pub worst_partition: Option<u32>,
     /// Partitions that have not recovered within the run.
     #[serde(default)]
     pub not_recovered: Vec<u32>,
-    /// Lag of the worst partition after the fault, if it has not recovered.
+    /// Lag of the worst partition at some times after the fault; empty if it has recovered.
     #[serde(default)]
     pub lag_after: Vec<LagAfter>,
     /// Records processed again.
     pub redelivered: u64,
-    /// Largest lag until recovered, in records, as the end-offset client saw it.
+    /// Largest lag of a partition until it had recovered, in records, as the end-offset client measured it.
     pub lag_peak: u64,
     /// Number of partitions that stalled: records waited, and none was processed for longer than 100 ms and than three
     /// times the partition's longest quiet stall.
     pub blast_radius: usize,
     /// Ids of the partitions that stalled.
     pub partitions_hit: Vec<u32>,
-    /// Ids of the partitions the fault was aimed at.
+    /// Ids of the partitions at which the fault was aimed.
     pub partitions_aimed_at: Vec<u32>,
-    /// What it did to the partitions it was not aimed at; `null` when there are none.
+    /// Its effect on the partitions at which it was not aimed; `null` if there are none.
     pub others: Option<Others>,
-    /// Each partition by itself; with very many occurrences, only those aimed at or hit.
+    /// Its effect on each partition. With more than 20,000 entries, only those of partitions that it was aimed at or
+    /// hit.
     #[serde(default)]
     pub partitions: Vec<FaultPartition>,
 }
 
-/// What a fault did to one partition.
+/// The effect of a fault on one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FaultPartition {
     /// Id of the partition.
     pub partition: u32,
-    /// Its recovery; `null` when it was neither aimed at nor hit.
+    /// Recovery of the partition; `null` if the fault was not aimed at it and did not hit it.
     pub recovery: Option<RecoverySummary>,
     /// Longest stall in the quiet window before the fault, in milliseconds.
     pub stall_before_ms: f64,
@@ -254,27 +260,29 @@ pub struct FaultPartition {
     pub stall_after_ms: f64,
     /// Response time p99 in the quiet window, in microseconds; `null` without records.
     pub quiet_p99_us: Option<f64>,
-    /// Share of records slower than that in the quiet window, 0 to 1; `null` without records.
+    /// Share of records slower than `quiet_p99_us` in the quiet window, 0 to 1; `null` without records.
     pub slow_before: Option<f64>,
-    /// Share of records slower than that from the fault on, 0 to 1; `null` without records.
+    /// Share of records slower than `quiet_p99_us` from the fault on, 0 to 1; `null` without records.
     pub slow_after: Option<f64>,
-    /// Whether the two halves of the quiet window were alike; `null` with too few records to tell.
+    /// True if the two halves of the quiet window were alike; `null` if there were too few records to compare.
     pub is_stable: Option<bool>,
 }
 
-/// What a fault did to the partitions it was not aimed at. Partitions that were not stable before are left out.
+/// The effect of a fault on the partitions at which it was not aimed, without those that were not stable before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Others {
     /// Number of these partitions.
     pub partitions: usize,
-    /// Their longest stall in the quiet window before the fault, in milliseconds.
+    /// Longest stall of one of them in the quiet window before the fault, in milliseconds.
     pub stall_before_ms: f64,
-    /// Their longest stall in the equally long time from the fault on, in milliseconds.
+    /// Longest stall of one of them in the equally long time from the fault on, in milliseconds.
     pub stall_after_ms: f64,
-    /// Share of their records slower than the partition's own quiet p99 in the quiet window, 0 to 1.
+    /// Share of their records slower than the partition's own quiet p99 in the quiet window, 0 to 1; `null` without
+    /// records.
     pub slow_before: Option<f64>,
-    /// Share of their records slower than the partition's own quiet p99 from the fault on, 0 to 1.
+    /// Share of their records slower than the partition's own quiet p99 from the fault on, 0 to 1; `null` without
+    /// records.
     pub slow_after: Option<f64>,
     /// Partitions that are left out because they were not stable before the fault.
     pub left_out: Vec<u32>,
@@ -290,7 +298,8 @@ pub struct LagAfter {
     pub lag: u64,
 }
 
-/// A partition's recovery. Milliseconds count from the fault, or from the failure.
+/// A partition's recovery. Milliseconds count from the fault, or from the failure. A time is `null` if its event was
+/// not within the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct RecoverySummary {
@@ -303,16 +312,16 @@ pub struct RecoverySummary {
     pub restarted_ms: Option<f64>,
     /// Until a record was processed again.
     pub first_record_ms: Option<f64>,
-    /// Until the partition could be read again.
+    /// Until a client could read the partition again.
     #[serde(default)]
     pub ready_ms: Option<f64>,
-    /// Until it had recovered; `null` if that was not within the run.
+    /// Until it had recovered.
     pub recovered_ms: Option<f64>,
     /// Records processed again.
     pub redelivered: u64,
     /// Largest lag until recovered, in records.
     pub lag_peak: u64,
-    /// Whether its consumer was given up.
+    /// True if its consumer was given up.
     pub given_up: bool,
 }
 
@@ -322,11 +331,11 @@ pub struct RecoverySummary {
 pub struct FailureSummary {
     /// Id of the partition.
     pub partition: u32,
-    /// Its consumer; `null` where the partition had none.
+    /// Its consumer; `null` if it had none.
     pub consumer: Option<u32>,
     /// Time of the failure, in seconds since the load began.
     pub at_s: f64,
-    /// The recovery from it.
+    /// The recovery from the failure.
     pub recovery: RecoverySummary,
 }
 
@@ -347,7 +356,7 @@ mod tests {
     }
 }
 
-/// One stage of the load.
+/// One stage of the load. It ends early if the load does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct StageSummary {
@@ -355,20 +364,20 @@ pub struct StageSummary {
     pub stage: u32,
     /// Its name.
     pub name: String,
-    /// When it began, in seconds since the load began.
+    /// Beginning, in seconds since the load began.
     pub from_s: f64,
-    /// When it ended, in seconds since the load began.
+    /// End, in seconds since the load began.
     pub to_s: f64,
-    /// Whether it ended before its time because the lag was 0.
+    /// True if it ended before its time because the lag was 0.
     pub ended_early: bool,
-    /// Records due in it.
+    /// Records due in the stage.
     pub offered: u64,
-    /// Records due in it per second; `null` if the run did not come to it.
+    /// Records due in the stage per second.
     pub offered_per_s: Option<f64>,
-    /// Distinct records processed while it lasted, per second; `null` if the run did not come to it.
+    /// Distinct records processed during the stage, per second.
     pub processed_per_s: Option<f64>,
-    /// Processed - intended send in microseconds, of the records due in it.
+    /// Processed - intended send in microseconds, of the records due in the stage.
     pub response_us: Digest,
-    /// Largest lag of all partitions together while it lasted, in records.
+    /// Largest sum of the lags of all partitions during the stage, in records.
     pub lag_max: u64,
 }

@@ -1,4 +1,4 @@
-//! The processes of a run that several of them have made together.
+//! The processes that made a run together.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,31 +9,32 @@ use super::Summary;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SharesSummary {
-    /// Number of processes the run was divided among.
+    /// Number of processes that the run was divided among.
     pub count: u32,
-    /// Number of clocks they have read: processes of one machine read the same. A process that was lost is not in it.
+    /// Number of different clocks that they read: processes of one machine read the same one. The clocks of lost
+    /// processes are not included.
     pub clocks: u32,
-    /// How far latency between two processes may be wrong, in microseconds, at worst: the bounds of both clocks and what they
-    /// were seen to differ by. `null` if a process has not said.
+    /// Largest possible error of latency between two processes, in microseconds: the sum of the two largest errors of
+    /// their clocks. The error of a clock is its offset from that of share 1, plus the bound of the offset.
     pub clock_bound_us: Option<f64>,
-    /// Partitions of processes that were lost: nothing is known of what became of their records.
+    /// Partitions of processes that were lost. The result of their records is not known.
     pub not_covered: Vec<u32>,
-    /// Records processed that a lost process has sent. They are in rates and latency, and in no ledger.
+    /// Records processed that a lost process sent. They are in rates and latency, and in no ledger.
     pub delivered_of_lost: u64,
     /// One entry per process, by number.
     pub processes: Vec<ShareSummary>,
 }
 
-/// What became of a process.
+/// The end of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShareState {
-    /// It has come to its end.
+    /// The process ended as planned.
     #[default]
     Complete,
-    /// It was stopped early and has kept what it had measured.
+    /// The process was stopped early; its measurements until then are kept.
     Interrupted,
-    /// Its part of the result is missing.
+    /// The part of the process is missing.
     Lost,
 }
 
@@ -41,47 +42,48 @@ pub enum ShareState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ShareSummary {
-    /// Its number, from 1.
+    /// Number of the process, from 1.
     pub share: u32,
-    /// What became of it.
+    /// The end of the process.
     pub state: ShareState,
-    /// Why it was lost; `null` of others.
+    /// The reason why the process was lost; `null` for others.
     pub reason: Option<String>,
-    /// Name of its machine; `null` if it is not known.
+    /// Name of its machine; `null` if not known.
     pub host: Option<String>,
-    /// Whether it has read the clock of share 1. If not, its clock was set by messages.
+    /// True if the process read the clock of share 1. If not, the offset of its clock was measured by messages.
     pub same_clock: bool,
-    /// How far its clock was from that of share 1 in the last measurement, in microseconds; `null` of a lost process.
+    /// Offset of its clock from that of share 1 in the last measurement, in microseconds; `null` for a lost process.
     pub clock_offset_us: Option<f64>,
-    /// How far that may be wrong, in microseconds: half of a round trip, if the clock is another one.
+    /// Largest error of the offset in microseconds, which is half of a round trip between two machines; `null` for a
+    /// lost process.
     pub clock_bound_us: Option<f64>,
-    /// Its partitions.
+    /// Ids of its partitions.
     pub partitions: Vec<u32>,
     /// Number of its producers.
     pub producers: u32,
     /// Consumers that became ready.
     pub consumers_started: u32,
-    /// Records sent, the warmup included.
+    /// Records sent, warmup included.
     pub sent: u64,
-    /// Distinct records processed, the warmup included.
+    /// Distinct records processed, warmup included.
     pub delivered: u64,
     /// p99 of its send delay in microseconds; `null` without values.
     pub lateness_p99_us: Option<f64>,
-    /// CPU seconds it used.
+    /// CPU seconds that it used; `null` if not known.
     pub cpu_s: Option<f64>,
-    /// Its largest resident memory in bytes.
+    /// Its largest resident memory in bytes; `null` if not known.
     pub rss_max_bytes: Option<u64>,
 }
 
 impl SharesSummary {
-    /// Processes whose part is missing.
+    /// The processes whose part is missing.
     pub fn lost(&self) -> impl Iterator<Item = &ShareSummary> {
         self.processes.iter().filter(|process| process.state == ShareState::Lost)
     }
 }
 
 impl Summary {
-    /// Whether something is known of a partition: not so of one whose process was lost.
+    /// False for a partition whose process was lost, because nothing is known of its records.
     pub fn is_covered(&self, partition: u32) -> bool {
         self.shares.as_ref().is_none_or(|shares| !shares.not_covered.contains(&partition))
     }
