@@ -1,7 +1,7 @@
 //! The type of a broker's listener, and the rights of a user. They are queried on a separate socket, because librdkafka
 //! reports neither.
 //!
-//! All requests here are queries.
+//! All requests are queries, which change nothing.
 
 mod dialogue;
 mod kind;

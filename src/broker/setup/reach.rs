@@ -74,7 +74,7 @@ pub(in crate::broker) fn find_unreachable(
     drop(report);
     let mut open: Vec<&Advertised> = brokers.iter().collect();
     let mut unreachable = Vec::new();
-    // Resolving a name cannot be interrupted, so that the threads are not joined.
+    // A name lookup cannot be interrupted, so the threads are not joined.
     let turns = u32::try_from(brokers.len().div_ceil(AT_A_TIME)).unwrap_or(1);
     let last = deadline.cut(CONNECT_LIMIT * (turns + 1));
     while !open.is_empty() {

@@ -1,7 +1,7 @@
-//! Metadata, FindCoordinator and InitProducerId: who leads, who coordinates, and ids of producers.
+//! Metadata, FindCoordinator and InitProducerId: leaders of partitions, coordinators of groups, and ids of producers.
 //!
-//! Source: the message definitions of Kafka. Brokers are named by `node.id`; [`KnownNodes`] gives each the number that
-//! this client counts brokers by.
+//! Source: the message definitions of Kafka. The protocol names brokers by `node.id`. [`KnownNodes`] gives each a
+//! number, by which this client names it.
 
 use std::collections::BTreeMap;
 
@@ -21,17 +21,16 @@ use super::primitives::WireError;
 use super::versions::Api;
 use crate::broker::protocol::{BrokerId, Response};
 
-/// Brokers by the number this client gives each, in the order in which they became known. A number is never given to
-/// another broker.
+/// Brokers with their numbers, in the order in which they became known. A number is never given to another broker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KnownNodes {
     endpoints: Vec<Endpoint>,
-    /// By `node.id`.
+    /// The number of each broker, by `node.id`.
     numbers: BTreeMap<i32, BrokerId>,
 }
 
 impl KnownNodes {
-    /// Notes addresses; the latest one of a broker counts.
+    /// Notes addresses. A later address of a broker replaces the earlier one.
     pub(crate) fn learn(&mut self, endpoints: &[Endpoint]) {
         for endpoint in endpoints {
             let next = self.endpoints.len();
@@ -43,12 +42,12 @@ impl KnownNodes {
         }
     }
 
-    /// The number of a broker, if its address is known.
+    /// The number of a broker; `None` if its address is not known.
     pub(crate) fn number(&self, node_id: i32) -> Option<BrokerId> {
         self.numbers.get(&node_id).copied()
     }
 
-    /// The address of the broker with this number.
+    /// The address of the broker with this number; `None` if there is none.
     pub(crate) fn endpoint(&self, broker: BrokerId) -> Option<&Endpoint> {
         self.endpoints.get(broker as usize)
     }
@@ -64,9 +63,9 @@ impl KnownNodes {
 pub(crate) struct PartitionMetadata {
     /// Error of the partition.
     pub(crate) error: Option<KafkaError>,
-    /// `node.id` of its leader; none while there is none.
+    /// `node.id` of its leader; `None` if it has none.
     pub(crate) leader: Option<i32>,
-    /// The leader's epoch (from version 7 on); -1 where it is not known.
+    /// The leader's epoch (from version 7 on); -1 if it is not known.
     pub(crate) leader_epoch: i32,
     /// `node.id` of each replica.
     pub(crate) replicas: Vec<i32>,
@@ -77,22 +76,22 @@ pub(crate) struct PartitionMetadata {
 /// A Metadata response for one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MetadataAnswer {
-    /// The cluster's own id.
+    /// The id of the cluster; `None` if it is not sent.
     pub(crate) cluster_id: Option<String>,
     /// Addresses of the brokers.
     pub(crate) brokers: Vec<Endpoint>,
-    /// `node.id` of a broker that passes requests on to the controller; -1 where there is none.
+    /// `node.id` of a broker that forwards requests to the controller; -1 if there is none.
     pub(crate) controller: i32,
     /// Error of the topic.
     pub(crate) error: Option<KafkaError>,
-    /// The topic's id (from version 10 on); all zero where it is not known.
+    /// The topic's id (from version 10 on); all zero if it is not known.
     pub(crate) topic_id: TopicId,
     /// The partitions, by number.
     pub(crate) partitions: Vec<PartitionMetadata>,
 }
 
 impl MetadataAnswer {
-    /// As the client's response. A leader whose address is not known counts as none.
+    /// The response for the client. A leader whose address is not known counts as none.
     pub(crate) fn response(&self, nodes: &KnownNodes) -> Response {
         if let Some(error) = self.error {
             return Response::Refused(error.of_partition());
@@ -102,7 +101,7 @@ impl MetadataAnswer {
     }
 }
 
-/// Writes the body of a Metadata request for one topic, which is not created by it.
+/// Writes the body of a Metadata request for one topic, which does not create it.
 ///
 /// # Errors
 /// The name is too long.
@@ -117,7 +116,7 @@ pub(crate) fn put_metadata(out: &mut Vec<u8>, version: i16, topic: &str) -> Resu
 /// Reads the body of a Metadata response.
 ///
 /// # Errors
-/// The bytes are not an answer for `topic`, or partitions are missing between others.
+/// The bytes are not a response for `topic`, or a partition id is missing between others.
 pub(crate) fn metadata(
     body: &[u8],
     version: i16,
@@ -178,10 +177,10 @@ pub(crate) fn put_find_coordinator(
     put(out, (Api::FindCoordinator, version), &request)
 }
 
-/// Reads the body of a FindCoordinator response: the coordinator, or why there is none now.
+/// Reads the body of a FindCoordinator response: the coordinator, or the error.
 ///
 /// # Errors
-/// The bytes are not an answer for `group`.
+/// The bytes are not a response for `group`.
 pub(crate) fn coordinator(
     body: &[u8],
     version: i16,
@@ -203,7 +202,7 @@ pub(crate) fn coordinator(
     })
 }
 
-/// A coordinator as the client's response; its address must be known.
+/// The response for the client with a coordinator, whose address must be known.
 pub(crate) fn coordinator_response(
     found: &Result<Endpoint, KafkaError>,
     nodes: &KnownNodes,
@@ -221,7 +220,7 @@ pub(crate) fn coordinator_response(
 /// and its epoch, the broker gives the same id a new epoch, from version 3 on (KIP-360).
 ///
 /// # Errors
-/// None in practice: there is nothing to be too long.
+/// None in practice, because no field can be too long.
 pub(crate) fn put_init_producer_id(
     out: &mut Vec<u8>,
     version: i16,
@@ -236,7 +235,7 @@ pub(crate) fn put_init_producer_id(
     put(out, (Api::InitProducerId, version), &request)
 }
 
-/// Reads the body of an InitProducerId response: the id and its epoch, or why there is none.
+/// Reads the body of an InitProducerId response: the id and its epoch, or the error.
 ///
 /// # Errors
 /// The bytes are not such a body.

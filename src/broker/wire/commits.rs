@@ -29,8 +29,8 @@ use crate::broker::model::group::MemberRef;
 /// Committed offsets by partition.
 type CommittedOffsets = BTreeMap<PartitionId, Offset>;
 
-/// Writes the body of an OffsetCommit request. `commit` has the member, or none for a client outside of the group, and
-/// the next offset to process of each partition.
+/// Writes the body of an OffsetCommit request. `commit` has the member (`None` for a client outside the group), and the
+/// next offset to process of each partition.
 ///
 /// # Errors
 /// A text is too long.
@@ -74,8 +74,8 @@ pub(crate) fn committed(body: &[u8], version: i16) -> Result<(Option<KafkaError>
     Ok((error, response.throttle_time_ms))
 }
 
-/// Writes the body of an OffsetFetch request for what a group has committed for partitions of a topic, or for everything
-/// if there are none.
+/// Writes the body of an OffsetFetch request for the committed offsets of a group: of these partitions of a topic, or
+/// of all topics if there are none.
 ///
 /// # Errors
 /// A name is too long.
@@ -106,11 +106,11 @@ pub(crate) fn put_fetch_offsets(
     put(out, (Api::OffsetFetch, version), &request)
 }
 
-/// Reads the body of an OffsetFetch response: what is committed for `topic`, or the first error, and the throttle time.
-/// Partitions without a committed offset are left out.
+/// Reads the body of an OffsetFetch response: the committed offsets for `topic`, or the first error, and the throttle
+/// time. Partitions without a committed offset are left out.
 ///
 /// # Errors
-/// The bytes are not an answer for `group`.
+/// The bytes are not a response for `group`.
 pub(crate) fn fetched_offsets(
     body: &[u8],
     version: i16,

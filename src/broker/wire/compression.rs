@@ -1,33 +1,33 @@
-//! Compressed record batches, with a limit on what comes out.
+//! Compressed record batches, with a limit on the decompressed bytes.
 //!
-//! Source: "Record Batch" of Kafka's protocol guide for the codecs' numbers. Snappy is written as one block, as
-//! librdkafka does, and read in that form and in the framing of snappy-java that Java clients write; lz4 is a frame
-//! with independent blocks, which is what the Java client reads (KIP-57).
+//! Source: "Record Batch" of Kafka's protocol guide for the codecs' numbers. Snappy is written as one block, as by
+//! librdkafka. It is read in that form and in the framing of snappy-java, which Java clients write. Lz4 is a frame with
+//! independent blocks, because the Java client reads only those (KIP-57).
 
 use std::io::{Read, Write};
 
 use super::primitives::WireReader;
 use crate::plan::Compression;
 
-/// Why the records of a batch cannot be compressed or decompressed.
+/// The reason why the records of a batch cannot be compressed or decompressed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CompressionError {
-    /// The number is none of the codecs.
+    /// No codec has this number.
     #[error("codec {0} is unknown")]
     UnknownCodec(u8),
     /// This program was built without the codec.
     #[cfg(not(feature = "zstd"))]
     #[error("{0} is not built in; build with the feature `{0}`")]
     NotBuilt(&'static str),
-    /// More comes out than is allowed.
+    /// The decompressed bytes exceed this limit.
     #[error("the records take more than {0} bytes without compression")]
     TooLarge(usize),
-    /// The bytes are not what the codec writes.
+    /// The bytes are damaged, or the codec fails.
     #[error("{codec}: {message}")]
     Damaged {
         /// The codec.
         codec: &'static str,
-        /// The codec's own message.
+        /// The error text of the codec.
         message: String,
     },
 }
@@ -42,13 +42,13 @@ impl CompressionError {
 const SNAPPY_JAVA: &[u8] = &[0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 /// Version, and the lowest version that can read the data, after the header.
 const SNAPPY_JAVA_VERSIONS: usize = 8;
-/// Bytes that one read of a codec takes.
+/// Bytes of one read from a decoder.
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// The codec with this number, from the lowest three bits of a batch's attributes.
 ///
 /// # Errors
-/// There is none.
+/// No codec has this number.
 pub(crate) fn codec_of(number: u8) -> Result<Compression, CompressionError> {
     Ok(match number {
         0 => Compression::None,
@@ -102,10 +102,10 @@ pub(crate) fn compress(
     Ok(())
 }
 
-/// Appends what `compressed` holds to `out`, at most `limit` bytes.
+/// Appends the decompressed bytes to `out`, at most `limit` bytes.
 ///
 /// # Errors
-/// The bytes are damaged, or more comes out. `out` is then as it was.
+/// The bytes are damaged, or there are more than `limit`. `out` is then unchanged.
 pub(crate) fn decompress(
     codec: Compression,
     compressed: &[u8],
@@ -136,7 +136,7 @@ pub(crate) fn decompress(
     result
 }
 
-/// Appends what a codec gives until its end, at most `limit` bytes. Memory grows with what has come out.
+/// Appends all bytes of a decoder, at most `limit` bytes. Memory grows with the decompressed bytes.
 fn append(
     mut decoder: impl Read,
     limit: usize,
@@ -191,7 +191,7 @@ fn snappy_block(block: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Com
     if size > limit {
         return Err(CompressionError::TooLarge(limit));
     }
-    // Three bytes of a block give at most 64: a length that no block of this size has is refused before memory is taken.
+    // Three bytes of a block decompress to at most 64. A longer length is rejected before memory is allocated.
     if size > block.len().saturating_mul(64) {
         return Err(CompressionError::damaged(
             "snappy",
@@ -222,7 +222,8 @@ fn decompress_zstd(
     limit: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), CompressionError> {
-    /// The largest window: 8 MiB, which every decoder has to support (RFC 8878). A frame that asks for more is refused.
+    /// Binary logarithm of the largest window: 8 MiB, which every decoder has to support (RFC 8878). A frame with a
+    /// larger window is rejected.
     const WINDOW_LOG_MAX: u32 = 23;
     let damaged = |error| CompressionError::damaged("zstd", &error);
     let mut decoder = zstd::stream::read::Decoder::with_buffer(compressed).map_err(damaged)?;

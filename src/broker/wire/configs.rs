@@ -1,4 +1,4 @@
-//! DescribeConfigs: what a topic or a broker is configured with.
+//! DescribeConfigs: the configuration of a topic or a broker.
 //!
 //! Source: the message definitions of Kafka.
 
@@ -11,7 +11,7 @@ use super::messages::{put, read, text};
 use super::primitives::WireError;
 use super::versions::Api;
 
-/// The resource that is asked for.
+/// The resource of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Configured<'a> {
     /// A topic of this name.
@@ -42,8 +42,8 @@ pub(crate) fn put_describe_config(
     put(out, (Api::DescribeConfigs, version), &request)
 }
 
-/// Reads the body of a DescribeConfigs response: the value of the configuration of this name, if there is one, or why it
-/// is not told.
+/// Reads the body of a DescribeConfigs response: the value of the configuration of this name, `None` if it has none, or
+/// the error.
 ///
 /// # Errors
 /// The bytes are not such a body.

@@ -1,4 +1,4 @@
-//! ConsumerGroupHeartbeat: the one request of a member of a group of KIP-848, and its answer.
+//! ConsumerGroupHeartbeat: the only request of a member of a group of KIP-848, and its response.
 //!
 //! Source: the message definitions of Kafka, KIP-848, KIP-1082 (the client makes the member id, from version 1 on).
 
@@ -28,19 +28,19 @@ pub(crate) type PartitionsByTopic = Vec<(TopicId, Vec<PartitionId>)>;
 pub(crate) struct MemberHeartbeat<'a> {
     /// `group.id`.
     pub(crate) group: &'a str,
-    /// The member's id. With version 0 a coordinator makes one where the first heartbeat has none.
+    /// The member's id. With version 0, the coordinator generates one if the first heartbeat has none.
     pub(crate) member_id: &'a str,
-    /// The epoch the member is in; 0 when it joins, -1 when it leaves, -2 when it is static and comes back.
+    /// The member's epoch; 0 to join, -1 to leave, -2 for a static member that leaves and will come back.
     pub(crate) member_epoch: i32,
     /// `group.instance.id` of a static member.
     pub(crate) instance_id: Option<&'a str>,
     /// `client.rack`.
     pub(crate) rack: Option<&'a str>,
-    /// Longest time to give up partitions, in milliseconds; sent when the member joins.
+    /// Longest time in which the member revokes partitions, in milliseconds; sent when it joins.
     pub(crate) rebalance_timeout_ms: Option<i32>,
-    /// The topic; given when the member joins.
+    /// The subscribed topic; sent when the member joins.
     pub(crate) topic: Option<&'a str>,
-    /// `group.remote.assignor`; none for the group's own.
+    /// `group.remote.assignor`; `None` for the default of the group.
     pub(crate) assignor: Option<&'a str>,
     /// The partitions that the member owns; sent when it joins and when they change.
     pub(crate) owned: Option<&'a [(TopicId, Vec<PartitionId>)]>,
@@ -49,19 +49,19 @@ pub(crate) struct MemberHeartbeat<'a> {
 /// The body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeartbeatAnswer {
-    /// Why the heartbeat was refused, if it was.
+    /// The error; `None` if the heartbeat is accepted.
     pub(crate) error: Option<KafkaError>,
-    /// Message of the error.
+    /// The text of the error; `None` if it is not sent.
     pub(crate) message: Option<String>,
-    /// The member's id, where the coordinator gives it.
+    /// The member's id; `None` if it is not sent.
     pub(crate) member_id: Option<String>,
-    /// The epoch the member is in.
+    /// The member's epoch.
     pub(crate) member_epoch: i32,
     /// Time until the next heartbeat, in milliseconds.
     pub(crate) interval_ms: i32,
     /// The assignment of the member; `None` if it has not changed.
     pub(crate) assignment: Option<PartitionsByTopic>,
-    /// For how long a quota holds the client's requests back, in milliseconds.
+    /// Milliseconds for which a quota holds the client's requests back.
     pub(crate) throttle_ms: i32,
 }
 
@@ -80,8 +80,8 @@ pub(crate) fn put_member_heartbeat(
             .with_partitions(numbers(partitions))
     };
     let owned = heartbeat.owned.map(|owned| owned.iter().map(topic_partitions).collect());
-    // None that matches anything. Left out it would say that nothing has changed, and librdkafka's mock cluster ends the
-    // process of a member that leaves it out while it names topics.
+    // The regular expression is empty, which matches no topic. Null would mean that it has not changed, and
+    // librdkafka's mock cluster ends the process of a member that sends null with topics.
     let no_expression = heartbeat.topic.filter(|_| version >= 1).map(|_| text(""));
     let request = ConsumerGroupHeartbeatRequest::default()
         .with_group_id(text(heartbeat.group).into())
@@ -158,7 +158,7 @@ pub(super) fn put_consumer_heartbeat(
     put_member_heartbeat(out, version, &heartbeat)
 }
 
-/// The answer as the client takes it: partitions of its topic, whose id is `topic_id`.
+/// The result for the client: partitions of its topic, whose id is `topic_id`.
 pub(super) fn accepted(
     answer: HeartbeatAnswer,
     topic_id: TopicId,

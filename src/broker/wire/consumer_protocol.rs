@@ -16,17 +16,17 @@ use super::messages::{decode, encode, text};
 use super::primitives::{WireError, WireReader};
 use crate::base::PartitionId;
 
-/// The newest version that is known.
+/// The newest known version.
 const VERSION_MAX: i16 = 3;
-/// Assignments have the same fields in each version; the oldest is read by every client.
+/// Assignments have the same fields in each version. Every client reads the oldest one.
 const ASSIGNMENT_VERSION: i16 = 0;
 
-/// The partitions that a member owns, and the generation in which it got them; -1 for a new member.
+/// The partitions that a member owns, and the generation in which it got them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OwnedPartitions {
-    /// Of the topic.
+    /// Partitions of the topic.
     pub(crate) partitions: Vec<PartitionId>,
-    /// -1 before the first generation, and from clients that do not say it.
+    /// The generation; -1 before the first one, and from clients that do not send it.
     pub(crate) generation: i32,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn assignment_bytes(
     Ok(out)
 }
 
-/// The partitions of `topic` in an assignment, ascending. No bytes are none.
+/// The partitions of `topic` in an assignment, ascending. An empty assignment has none.
 ///
 /// # Errors
 /// The bytes are not an assignment.
@@ -101,7 +101,7 @@ pub(crate) fn assignment(bytes: &[u8], topic: &str) -> Result<Vec<PartitionId>, 
     Ok(partitions)
 }
 
-/// The version at the beginning, as far as it is known, and what follows.
+/// The version, at most the newest known one, and the bytes behind it; `None` without bytes.
 fn versioned(bytes: &[u8]) -> Result<Option<(i16, &[u8])>, WireError> {
     if bytes.is_empty() {
         return Ok(None);
@@ -113,12 +113,12 @@ fn versioned(bytes: &[u8]) -> Result<Option<(i16, &[u8])>, WireError> {
     }
 }
 
-/// Partitions as the protocol counts them.
+/// Partition ids in the protocol's type.
 pub(super) fn numbers(partitions: &[PartitionId]) -> Vec<i32> {
     partitions.iter().map(|id| i32::try_from(id.0).unwrap_or(i32::MAX)).collect()
 }
 
-/// Partitions as this client counts them.
+/// Partition ids in this client's type.
 ///
 /// # Errors
 /// A number is negative.

@@ -1,4 +1,4 @@
-//! DeleteRecords: everything before an offset of a partition, by its leader.
+//! DeleteRecords: the leader of a partition deletes all records before an offset.
 //!
 //! Source: the message definitions of Kafka.
 

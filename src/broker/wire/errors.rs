@@ -43,7 +43,7 @@ const REBALANCE_IN_PROGRESS: i16 = 27;
 const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
 /// DUPLICATE_SEQUENCE_NUMBER.
 const DUPLICATE_SEQUENCE_NUMBER: i16 = 46;
-/// UNKNOWN_PRODUCER_ID: the log has nothing of this producer any more.
+/// UNKNOWN_PRODUCER_ID: the log has no batch of this producer any more.
 const UNKNOWN_PRODUCER_ID: i16 = 59;
 /// KAFKA_STORAGE_ERROR: the leader's disk has failed, and another broker becomes leader.
 const KAFKA_STORAGE_ERROR: i16 = 56;
@@ -59,7 +59,7 @@ const FENCED_MEMBER_EPOCH: i16 = 110;
 const STALE_MEMBER_EPOCH: i16 = 113;
 
 impl KafkaError {
-    /// The error of a code; none of 0.
+    /// The error of a code; `None` for 0.
     pub(crate) fn of(code: i16) -> Option<KafkaError> {
         (code != 0).then_some(KafkaError(code))
     }
@@ -69,27 +69,27 @@ impl KafkaError {
         self.0
     }
 
-    /// Whether a request may succeed when it is sent once more (`retriable` in the protocol guide).
+    /// True if a retry of the request may succeed (`retriable` in the protocol guide).
     pub(crate) fn is_retriable(self) -> bool {
         ResponseError::try_from_code(self.0).is_some_and(|error| error.is_retriable())
     }
 
-    /// Whether the user lacks a right.
+    /// True if the user lacks a right.
     pub(crate) fn is_denial(self) -> bool {
         DENIALS.contains(&self.0)
     }
 
-    /// Whether there is no such topic.
+    /// True if the topic does not exist.
     pub(crate) fn is_unknown_topic(self) -> bool {
         self.0 == UNKNOWN_TOPIC_OR_PARTITION
     }
 
-    /// Whether a batch is in the log although it was refused: an earlier try of it was appended.
+    /// True if a rejected batch is in the log, because an earlier attempt was appended.
     pub(crate) fn is_duplicate(self) -> bool {
         self.0 == DUPLICATE_SEQUENCE_NUMBER
     }
 
-    /// As a partition's error. What another leader may answer is [`ErrorCode::NotLeaderOrFollower`].
+    /// The error for a partition. Errors after which another broker may lead are [`ErrorCode::NotLeaderOrFollower`].
     pub(crate) fn of_partition(self) -> ErrorCode {
         match self.0 {
             OFFSET_OUT_OF_RANGE => ErrorCode::OffsetOutOfRange,
@@ -106,7 +106,7 @@ impl KafkaError {
         }
     }
 
-    /// As a coordinator's error.
+    /// The error for a coordinator.
     pub(crate) fn of_group(self) -> GroupError {
         match self.0 {
             NOT_COORDINATOR => GroupError::NotCoordinator,
@@ -124,7 +124,7 @@ impl KafkaError {
     }
 }
 
-/// The name of an error that does not pass, as librdkafka has it.
+/// The name of an error that is not retriable, as librdkafka has it.
 fn rejected(code: i16) -> Option<&'static str> {
     Some(match code {
         10 => "MessageSizeTooLarge",
@@ -154,7 +154,7 @@ fn rejected(code: i16) -> Option<&'static str> {
 }
 
 impl fmt::Display for KafkaError {
-    /// Kafka's name and number of it: `NotLeaderOrFollower (6)`.
+    /// Kafka's name and number of the error: `NotLeaderOrFollower (6)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match ResponseError::try_from_code(self.0) {
             Some(ResponseError::Unknown(_)) | None => write!(f, "error {}", self.0),

@@ -9,7 +9,7 @@ use super::primitives::{WireError, WireWriter};
 use super::versions::{Api, FETCH_BY_NAME_MAX};
 use crate::broker::protocol::Fetch;
 
-/// The id of a topic: a UUID in the order of its bytes (KIP-516); all zero where it is not known.
+/// The id of a topic: a UUID in the order of its bytes (KIP-516); all zero if it is not known.
 pub(crate) type TopicId = [u8; 16];
 
 /// The settings of a Fetch request.
@@ -19,17 +19,17 @@ pub(crate) struct FetchContext<'a> {
     pub(crate) topic: &'a str,
     /// The topic's id, for versions from 13 on.
     pub(crate) topic_id: TopicId,
-    /// The epoch of each partition's leader, by partition; none where it is not known.
+    /// The leader epoch of each partition, by partition id; -1 or missing if it is not known.
     pub(crate) leader_epochs: &'a [i32],
-    /// The broker answers when there are as many bytes.
+    /// Smallest number of bytes for which the broker responds before the end of its wait.
     pub(crate) bytes_min: i32,
-    /// Bytes of the whole answer, at most; a first batch is given even if it is larger.
+    /// Largest number of bytes of the response. A first batch is returned even if it is larger.
     pub(crate) bytes_max: i32,
-    /// `client.rack`, for a replica that is near (KIP-392); empty for the leader.
+    /// `client.rack`, to be referred to a replica in it (KIP-392); empty to read from the leader.
     pub(crate) rack: &'a str,
 }
 
-/// Writes the body of a Fetch request. Records of open transactions are not read, and no session is begun.
+/// Writes the body of a Fetch request. It reads no records of open transactions, and begins no session.
 ///
 /// # Errors
 /// A text is too long.
@@ -47,10 +47,10 @@ pub(crate) fn put_fetch(
     out.put_i32(i32::try_from(fetch.wait_max.as_millis()).unwrap_or(i32::MAX));
     out.put_i32(context.bytes_min);
     out.put_i32(context.bytes_max);
-    // read_committed, the default of librdkafka.
+    // The isolation level read_committed, the default of librdkafka.
     out.put_i8(1);
     if version >= 7 {
-        // Session 0 with the last epoch: no session.
+        // Session id 0 with epoch -1: no session (KIP-227).
         out.put_i32(0);
         out.put_i32(-1);
     }
@@ -68,11 +68,11 @@ pub(crate) fn put_fetch(
         }
         out.put_i64(slot.offset);
         if version >= 12 {
-            // With the epoch of the last record that was fetched, the broker compares its log (KIP-595).
+            // The epoch of the last fetched record, with which the broker detects a diverging log (KIP-595).
             out.put_i32(slot.epoch);
         }
         if version >= 5 {
-            // A consumer has no log of its own.
+            // A consumer has no log, and so no start offset of it.
             out.put_i64(-1);
         }
         out.put_i32(i32::try_from(fetch.partition_bytes_max).unwrap_or(i32::MAX));
@@ -80,7 +80,7 @@ pub(crate) fn put_fetch(
     }
     out.put_no_tags(flexible);
     if version >= 7 {
-        // No partition is removed from a session.
+        // There is no session from which to remove partitions.
         out.put_count(0, flexible, "forgotten topics")?;
     }
     if version >= 11 {

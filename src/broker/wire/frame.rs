@@ -1,4 +1,4 @@
-//! Frames on a connection: a length, a header, a body; and which response belongs to which request.
+//! Frames on a connection (length, header and body), and the requests that wait for their responses.
 //!
 //! Source: "Network" and "Request and Response Headers" of Kafka's protocol guide. A broker answers the requests of a
 //! connection in their order.
@@ -13,15 +13,16 @@ use super::versions::Api;
 
 /// Bytes of the length before each frame.
 const LENGTH_BYTES: usize = 4;
-/// The first size of a receive buffer: small, because a run may have thousands of connections, and most responses are.
+/// The first size of a receive buffer. It is small, because a run may have thousands of connections, and most responses
+/// are small.
 const FIRST_BYTES: usize = 2 * 1024;
-/// The free space that a large buffer offers at least.
+/// Smallest free space of a large buffer.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A receive buffer that is cut into frames.
 ///
-/// The buffer grows only as bytes arrive, to at most twice the largest frame that is allowed and a constant on top: a
-/// length by itself takes no memory.
+/// The buffer grows only as bytes arrive, to at most twice the largest allowed frame plus a constant. A length alone
+/// takes no memory.
 #[derive(Debug)]
 pub(crate) struct FrameBuffer {
     bytes: Vec<u8>,
@@ -54,12 +55,12 @@ impl FrameBuffer {
         &mut self.bytes[self.filled.end..]
     }
 
-    /// The first `count` bytes of [`free`](Self::free) have been received; never more than it offered.
+    /// Notes that the first `count` bytes of [`free`](Self::free) were received, which are at most all of it.
     pub(crate) fn received(&mut self, count: usize) {
         self.filled.end = (self.filled.end + count).min(self.bytes.len());
     }
 
-    /// The next frame without its length, if all of it has been received.
+    /// The next frame without its length; `None` until all of it is received.
     ///
     /// # Errors
     /// The length is negative or above the limit. Nothing that follows can be read.
@@ -84,26 +85,26 @@ impl FrameBuffer {
         Ok(Some(&self.bytes[start..start + size]))
     }
 
-    /// Forgets everything, for a new connection; keeps the memory.
+    /// Removes all bytes, for a new connection. Keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.filled = 0..0;
     }
 }
 
-/// A request without an answer yet.
+/// A request without a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting<T> {
-    /// The number of the request on its connection.
+    /// Number of the request on its connection.
     pub(crate) correlation_id: i32,
     /// The API of the request.
     pub(crate) api: Api,
-    /// In which version; the answer has the same.
+    /// The version of the request, and of its response.
     pub(crate) version: i16,
     /// The data that the sender needs for the response.
     pub(crate) context: T,
 }
 
-/// The requests of a connection that are not answered yet, in order.
+/// The requests of a connection that have no response yet, in order.
 #[derive(Debug)]
 pub(crate) struct Pending<T> {
     next: i32,
@@ -122,7 +123,7 @@ impl<T> Pending<T> {
         self.next
     }
 
-    /// The correlation id for a request that is not answered at all: Produce with `acks=0`.
+    /// The correlation id for a request that gets no response: Produce with `acks=0`.
     pub(crate) fn unanswered(&mut self) -> i32 {
         let id = self.next;
         self.next = self.next.wrapping_add(1);
@@ -136,20 +137,20 @@ impl<T> Pending<T> {
         correlation_id
     }
 
-    /// Number of requests without an answer.
+    /// Number of requests without a response.
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether everything is answered.
+    /// True if every request has its response.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// The request that a frame answers, and the body of the answer.
+    /// The request to which a frame is the response, and the body of the response.
     ///
     /// # Errors
-    /// The frame has no complete header, or does not answer the oldest request.
+    /// The frame has no complete header, or is no response to the oldest request.
     pub(crate) fn answered<'a>(
         &mut self,
         frame: &'a [u8],
@@ -167,16 +168,16 @@ impl<T> Pending<T> {
         Ok((answered, reader.rest()))
     }
 
-    /// The connection is gone: what was asked on it, in order. The next connection starts from 0 again.
+    /// Returns the requests of a connection that is closed, in order. The ids of the next connection start at 0.
     pub(crate) fn abandoned(&mut self) -> VecDeque<Waiting<T>> {
         self.next = 0;
         std::mem::take(&mut self.waiting)
     }
 }
 
-/// For how long a quota holds a client back, in milliseconds, of the apis that begin their response with it: all besides
-/// Produce and ApiVersions, which end with it, and logins, which have none, in versions that have it (KIP-219). A broker answers at once and reads no
-/// further requests of the connection until then.
+/// Milliseconds for which a quota holds a client back, from a response that begins with them; 0 for other responses.
+/// Produce and ApiVersions end with them, logins have none, and ListOffsets has them from version 2 on. A broker
+/// responds at once, and reads no further requests of the connection until then (KIP-219).
 pub(crate) fn throttle_ms(api: Api, version: i16, body: &[u8]) -> i32 {
     let has_it = match api {
         Api::Produce | Api::ApiVersions => false,
@@ -190,11 +191,11 @@ pub(crate) fn throttle_ms(api: Api, version: i16, body: &[u8]) -> i32 {
     }
 }
 
-/// Begins a request: a length that [`end_request`] fills in, and a header of version 1, or 2 if it is flexible.
-/// Returns where the frame starts in `out`.
+/// Begins a request: a length that [`end_request`] fills in, and a header of version 1, or 2 if it is flexible. Returns
+/// the start of the frame in `out`.
 ///
 /// # Errors
-/// The client id is longer than 32,767 bytes. `out` is then as it was.
+/// The client id is longer than 32,767 bytes. `out` is then unchanged.
 pub(crate) fn begin_request(
     out: &mut Vec<u8>,
     (api, version): (Api, i16),
@@ -218,7 +219,7 @@ pub(crate) fn begin_request(
 /// Ends a request that begins at `start`: writes its length.
 ///
 /// # Errors
-/// The request has more than 2 GiB. It is then taken out of `out` again.
+/// The request has more than 2 GiB. It is then removed from `out`.
 pub(crate) fn end_request(out: &mut Vec<u8>, start: usize) -> Result<(), WireError> {
     let body = start + LENGTH_BYTES;
     let size = out.len().saturating_sub(body);
@@ -239,7 +240,7 @@ pub(crate) fn end_request(out: &mut Vec<u8>, start: usize) -> Result<(), WireErr
 /// A whole request: its header, and the body that `body` writes.
 ///
 /// # Errors
-/// `body` fails, or the request is too large. `out` is then as it was.
+/// `body` fails, or the request is too large. `out` is then unchanged.
 pub(crate) fn put_request<E: From<WireError>>(
     out: &mut Vec<u8>,
     what: (Api, i16),
@@ -325,7 +326,7 @@ mod tests {
         assert_eq!(pending.asked(Api::ApiVersions, 3, "versions"), 0);
         assert_eq!(pending.unanswered(), 1);
         assert_eq!(pending.asked(Api::Fetch, 12, "records"), 2);
-        // A header without tagged fields: the body begins behind the id.
+        // A header without tagged fields: the body begins after the correlation id.
         let (waiting, body) = pending.answered(&[0, 0, 0, 0, 7]).expect("the first");
         assert_eq!((waiting.context, body), ("versions", &[7u8][..]));
         let (expected, found) = (2, 1);

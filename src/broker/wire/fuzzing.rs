@@ -1,8 +1,8 @@
-//! Every decoder on bytes from anywhere, for the fuzz target in `fuzz/` and for a short run in the tests.
+//! Calls every decoder with arbitrary bytes, for the fuzz target in `fuzz/` and for a short run in the tests.
 //!
-//! The first byte of an input says what the rest is taken for: a body of an api's response in the version that the
-//! second byte says, frames of a connection, or record batches. Checksums are written into batches, because no mutation
-//! finds one, and what is behind them is to be reached.
+//! The first byte of an input selects the decoder: the body of a response of an API, whose version the second byte
+//! selects, frames of a connection, or record batches. Correct checksums are written into batches. Mutations would not
+//! find one, and so would not reach the code behind the check.
 
 use super::batch::{CHECKED_FROM, CHECKSUM_AT, MAGIC};
 use super::cluster::{coordinator, metadata, producer_id};
@@ -22,16 +22,16 @@ use crate::base::PartitionId;
 use crate::broker::protocol::{Fetch, FetchSlot, RecordBuffer, Records};
 use crate::plan::Assignor;
 
-/// The name of everything that has one, and the id of the topic, in bytes that are taken for an answer.
+/// The name of the topic and the group in responses, and the id of the topic.
 const NAME: &str = "lanes";
 const TOPIC_ID: [u8; 16] = [7; 16];
-/// Decompressed bytes of a partition, at most.
+/// Largest number of decompressed bytes of a partition.
 const PLAIN_BYTES_MAX: usize = 1 << 20;
 
 /// The kinds of inputs besides the body of each API.
 const OTHERS: usize = 4;
 
-/// Decodes bytes. Panics where a decoder does, or where its answer contradicts itself.
+/// Decodes bytes. Panics if a decoder does, or if its result contradicts itself.
 #[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "the fuzz target calls it"))]
 pub fn decode(input: &[u8]) {
     let [kind, detail, bytes @ ..] = input else { return };
@@ -84,7 +84,7 @@ fn body(api: Api, version: i16, bytes: &[u8]) {
     }
 }
 
-/// Frames that arrive in pieces of a size.
+/// Decodes frames that arrive in pieces of this size.
 fn frames(size: u8, bytes: &[u8]) {
     let mut buffer = FrameBuffer::new(1 << 16);
     let mut pending = Pending::default();

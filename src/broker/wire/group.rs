@@ -1,5 +1,5 @@
-//! The requests of a member of a group, and their answers; those of the classic protocol: JoinGroup, SyncGroup,
-//! Heartbeat, LeaveGroup.
+//! The requests of a member of a group, and their responses. JoinGroup, SyncGroup, Heartbeat and LeaveGroup of the
+//! classic protocol are here.
 //!
 //! Source: the message definitions of Kafka, KIP-345 (`group.instance.id`), KIP-394 (MEMBER_ID_REQUIRED). OffsetCommit
 //! and OffsetFetch are in [`super::commits`], ConsumerGroupHeartbeat in [`super::consumer_heartbeat`].
@@ -45,15 +45,15 @@ pub(crate) struct GroupContext<'a> {
 /// A response of a coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GroupAnswer {
-    /// As the client's response.
+    /// The response for the client.
     pub(crate) response: GroupResponse,
-    /// The error behind it; the first one where each partition or member has its own.
+    /// The error; the first one if each partition or member has its own. `None` without an error.
     pub(crate) error: Option<KafkaError>,
-    /// For how long a quota holds the client's requests back, in milliseconds.
+    /// Milliseconds for which a quota holds the client's requests back.
     pub(crate) throttle_ms: i32,
 }
 
-/// The api of a request.
+/// The API of a request.
 pub(crate) fn group_api(request: &GroupRequest) -> Api {
     match request {
         GroupRequest::Join(_) => Api::JoinGroup,
@@ -148,10 +148,10 @@ fn join_request(join: &Join, context: &GroupContext<'_>) -> Result<JoinGroupRequ
         .with_protocols(vec![protocol]))
 }
 
-/// Reads the body of an answer to a request of this api.
+/// Reads the body of a response to a request of this API.
 ///
 /// # Errors
-/// The bytes are not such an answer, or the api is none of [`group_api`]'s.
+/// The bytes are not such a response, or [`group_api`] never returns this API.
 pub(crate) fn group_answer(
     body: &[u8],
     (api, version): (Api, i16),
@@ -161,7 +161,7 @@ pub(crate) fn group_answer(
     match api {
         Api::JoinGroup => joined(read(body, of, JOIN_GROUP)?, context),
         Api::SyncGroup => {
-            // By hand, because with an error the mock cluster sends no assignment at all, not an empty one.
+            // Read by hand, because with an error the mock cluster sends no assignment field, not even an empty one.
             let mut reader = WireReader::new(body);
             let throttle_ms = reader.i32("a throttle time")?;
             let error = KafkaError::of(reader.i16("an error")?);

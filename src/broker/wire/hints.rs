@@ -9,16 +9,16 @@ use super::primitives::{WireError, WireReader};
 pub(crate) struct Endpoint {
     /// `node.id` of the broker.
     pub(crate) node_id: i32,
-    /// Name or address of its host.
+    /// Host name or IP address.
     pub(crate) host: String,
     /// TCP port.
     pub(crate) port: i32,
 }
 
-/// A partition's leader, as another broker knows it.
+/// A partition's leader, as the responding broker knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeaderHint {
-    /// `node.id` of the leader; -1 while there is none.
+    /// `node.id` of the leader; -1 if there is none.
     pub(crate) node_id: i32,
     /// Leader epoch. A hint with a lower epoch than the known one is outdated.
     pub(crate) epoch: i32,

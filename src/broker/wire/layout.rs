@@ -1,8 +1,8 @@
 //! The layout of messages, and a check of bytes against it before they are decoded.
 //!
-//! `kafka_protocol` takes memory for as many elements as an array's count says, before it reads the first one. Each
-//! message is therefore walked through first: every count is compared with the bytes that are left, and every element
-//! must be there. What is decoded then takes memory in proportion to the bytes that have arrived.
+//! `kafka_protocol` allocates memory for all elements that an array's count announces, before it reads the first one.
+//! Each message is therefore checked first: the bytes that are left must be enough for every count, and contain every
+//! element. The decoded message then takes memory in proportion to the received bytes.
 //!
 //! Source: the message definitions of Kafka.
 
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Array(&'static [Field]),
     /// An array of numbers, each of the given number of bytes.
     Numbers(usize),
-    /// A structure behind a byte that says whether it is there.
+    /// A structure behind a byte, which is 1 if the structure follows.
     Optional(&'static [Field]),
     /// Tagged fields.
     Tags,
@@ -58,7 +58,7 @@ pub(super) const fn between(from: i16, to: i16, kind: Kind) -> Field {
     Field { from, to, kind }
 }
 
-/// Walks through a message that begins with `body`; returns the number of its bytes.
+/// Checks a message at the beginning of `body`; returns the number of its bytes.
 ///
 /// # Errors
 /// The bytes end within the message, or a count is larger than they allow.
@@ -86,7 +86,7 @@ impl Walk<'_> {
         present.try_for_each(|field| self.field(field.kind))
     }
 
-    /// Structures are nested as deep as their layouts, which are constants.
+    /// The recursion is as deep as the layouts, which are constants.
     fn field(&mut self, kind: Kind) -> Result<(), WireError> {
         match kind {
             Kind::Fixed(size) => {
@@ -115,7 +115,7 @@ impl Walk<'_> {
                 }
             }
             Kind::Tags => self.reader.skip_tags(self.flexible)?,
-            // The decoder goes by the size of the type, whatever the field says.
+            // The decoder reads the size of the type, and ignores the size of the field.
             Kind::TagsWith(known, size) => self.reader.tags(self.flexible, |tag, value| {
                 let is_right = tag != known || value.remaining() == size;
                 is_right.then_some(()).ok_or(WireError::Malformed("the size of a tagged field"))

@@ -1,6 +1,6 @@
-//! The layouts of the responses that `kafka_protocol` decodes, and of what members of a group tell each other.
+//! The layouts of the responses that `kafka_protocol` decodes, and of the data that members of a group send each other.
 //!
-//! Source: the message definitions of Kafka; a test compares each with what the message codec encodes.
+//! Source: the message definitions of Kafka. A test compares each layout with an encoded message.
 
 use super::layout::Kind::{Array, Bytes, Fixed, Numbers, Optional, Tags, TagsWith, Text};
 use super::layout::{Field, always, between, since};
@@ -169,7 +169,7 @@ const DESCRIBED_RESOURCE: &[Field] = &[
 const DESCRIBED_CONFIG: &[Field] = &[
     always(Text),
     always(Text),
-    // Whether it is read-only; where it comes from; whether it is secret.
+    // `IsReadOnly`, `ConfigSource`, `IsSensitive`.
     always(Fixed(3)),
     since(1, Array(CONFIG_SYNONYM)),
     since(3, Fixed(1)),

@@ -1,7 +1,7 @@
-//! ListOffsets: where partitions begin and end.
+//! ListOffsets: the first offsets and the ends of partitions.
 //!
-//! Source: the message definitions of Kafka. A request asks the leader of partitions for one end of each: brokers refuse
-//! a partition that a request names twice.
+//! Source: the message definitions of Kafka. A request asks for one end of each partition, because brokers reject a
+//! partition that a request names twice.
 
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
@@ -13,20 +13,21 @@ use super::primitives::WireError;
 use super::versions::Api;
 use crate::base::{Offset, PartitionId};
 
-/// The offset of a partition that is asked for.
+/// The requested offset of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogEnd {
     /// The first offset of the log: the low watermark.
     Earliest,
-    /// The offset after the last record a consumer may see: the high watermark, or the first record of a transaction that
-    /// has not ended.
+    /// The offset after the last record that a consumer may read: the high watermark, or the first record of an open
+    /// transaction.
     Latest,
 }
 
-/// A partition, and its offset or why it is not known.
+/// A partition, and its offset or the error.
 pub(crate) type ListedOffset = (PartitionId, Result<Offset, KafkaError>);
 
-/// Writes the body of a ListOffsets request. `partitions` comes with the epoch of each leader, -1 where it is not known.
+/// Writes the body of a ListOffsets request. `partitions` has the leader epoch of each partition, -1 if it is not
+/// known.
 ///
 /// # Errors
 /// The topic's name is too long.
@@ -53,15 +54,15 @@ pub(crate) fn put_list_offsets(
     // A consumer has no replica id.
     let request =
         ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
-    // Records of open transactions are not read: read_committed, the default of librdkafka.
+    // The isolation level read_committed, the default of librdkafka: open transactions are not read.
     let request = if version >= 2 { request.with_isolation_level(1) } else { request };
     put(out, (Api::ListOffsets, version), &request)
 }
 
-/// Reads the body of a ListOffsets response: the partitions that are in it, in its order.
+/// Reads the body of a ListOffsets response: its partitions, in its order.
 ///
 /// # Errors
-/// The bytes are not an answer for `topic`.
+/// The bytes are not a response for `topic`.
 pub(crate) fn listed_offsets(
     body: &[u8],
     version: i16,

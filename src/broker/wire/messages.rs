@@ -1,4 +1,4 @@
-//! Messages of `kafka_protocol`: encoded, and decoded once their layout has been checked.
+//! Encodes messages of `kafka_protocol`, and decodes them after a check of their layout.
 
 use bytes::Bytes;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
@@ -44,7 +44,7 @@ pub(super) fn encode(
     message.encode(out, version).map_err(|error| codec(error.to_string()))
 }
 
-/// Reads a message that is not a body; `api` names it in errors. What follows the message is left out.
+/// Reads a message that is not a body; `api` names it in errors. Bytes behind the message are ignored.
 ///
 /// # Errors
 /// The bytes are not such a message.
@@ -64,7 +64,7 @@ pub(super) fn decode<M: Decodable>(
     Ok(message)
 }
 
-/// A text for a message.
+/// The text as a string of `kafka_protocol`.
 pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }

@@ -1,11 +1,11 @@
 //! The codec between this client's requests and responses and the bytes of Kafka's protocol.
 //!
-//! Bytes in, values out: no socket and no clock. Produce, Fetch, ApiVersions and record batches are written and read by
-//! hand, because they are the hot path or what everything else depends on; the other messages are those of
-//! `kafka_protocol`, which is given only bytes whose counts have been checked (see `layout`).
+//! It has no socket and no clock. Produce, Fetch and record batches are written and read by hand, because the load
+//! consists of them, and ApiVersions, because all other requests depend on it. The other messages are those of
+//! `kafka_protocol`. It gets only bytes whose counts have been checked (see `layout`).
 //!
-//! No input makes the codec panic or loop without end. Memory stays within a multiple of the bytes that have arrived, and
-//! for compressed batches within the limits that the caller gives and what a codec needs for itself (8 MiB).
+//! No input makes the codec panic or loop without end. Its memory is at most a multiple of the received bytes. For
+//! compressed batches it is at most the caller's limit and the window of the codec (8 MiB).
 
 mod batch;
 mod cluster;

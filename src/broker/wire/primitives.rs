@@ -5,42 +5,42 @@
 
 use bytes::BufMut;
 
-/// Why bytes are not the message they should be. The connection they came from cannot be used any more.
+/// The reason why bytes are not the expected message. Their connection cannot be used any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WireError {
     /// The bytes end within a field.
     #[error("the message ends within {0}")]
     Short(&'static str),
-    /// A length or a count is larger than what the bytes, or a limit, allow.
+    /// A length or a count is larger than the bytes or a limit allow.
     #[error("{what} of {found}, where {limit} is the most")]
     TooLarge {
         /// The counted items.
         what: &'static str,
         /// The length or count in the message.
         found: u64,
-        /// The largest one that is possible.
+        /// The largest possible one.
         limit: u64,
     },
     /// A field has a value that the protocol does not know.
     #[error("{0} is malformed")]
     Malformed(&'static str),
-    /// A response to a request that was not the next one.
+    /// A response with another correlation id than that of the oldest request.
     #[error("a response with correlation id {found}, where {expected} is next")]
     Correlation {
         /// The correlation id in the response.
         found: i32,
-        /// The one of the oldest request without a response.
+        /// The correlation id of the oldest request without a response.
         expected: i32,
     },
-    /// A response, and no request waits for one.
+    /// A response, although no request waits for one.
     #[error("a response with correlation id {0}, and no request waits for one")]
     Unasked(i32),
-    /// The message codec has refused the bytes, or the values.
+    /// The message codec rejects the bytes, or the values.
     #[error("{api}: {message}")]
     Codec {
-        /// The api whose message it was.
+        /// The API of the message.
         api: &'static str,
-        /// The message of the codec.
+        /// The error text of the codec.
         message: String,
     },
 }
@@ -164,7 +164,7 @@ impl<'a> WireReader<'a> {
         Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
     }
 
-    /// A number of seven bits a byte, in at most `BYTES` bytes.
+    /// A number with seven bits in each byte, in at most `BYTES` bytes.
     #[inline]
     fn unsigned<const BYTES: u32>(&mut self, what: &'static str) -> Result<u64, WireError> {
         let [first] = self.array(what)?;
@@ -186,7 +186,7 @@ impl<'a> WireReader<'a> {
         Err(WireError::Malformed(what))
     }
 
-    /// A length: of 16 bits, or of flexible versions. `None` is null.
+    /// A length of 16 bits, or a varint in flexible versions. `None` is null.
     fn text_length(
         &mut self,
         flexible: bool,
@@ -242,7 +242,7 @@ impl<'a> WireReader<'a> {
         }
     }
 
-    /// A length or count: of 32 bits, or of flexible versions. `None` is null.
+    /// A length or count of 32 bits, or a varint in flexible versions. `None` is null.
     fn length(&mut self, flexible: bool, what: &'static str) -> Result<Option<usize>, WireError> {
         if flexible {
             return Ok((self.unsigned_varint(what)? as usize).checked_sub(1));
@@ -253,7 +253,7 @@ impl<'a> WireReader<'a> {
         }
     }
 
-    /// The count of an array whose elements have `least` bytes or more each. `None` is null.
+    /// The count of an array whose elements have at least `least` bytes each. `None` is null.
     ///
     /// # Errors
     /// The bytes that are left cannot hold that many elements.
@@ -271,10 +271,10 @@ impl<'a> WireReader<'a> {
         Ok(Some(found))
     }
 
-    /// Hands each tagged field with its bytes to `each`; does nothing in versions that are not flexible.
+    /// Calls `each` with the tag and the bytes of each tagged field. Does nothing in versions that are not flexible.
     ///
     /// # Errors
-    /// The bytes end, or `each` refuses a field.
+    /// The bytes end, or `each` rejects a field.
     pub(crate) fn tags(
         &mut self,
         flexible: bool,
@@ -292,7 +292,7 @@ impl<'a> WireReader<'a> {
         Ok(())
     }
 
-    /// Passes over tagged fields.
+    /// Skips tagged fields.
     ///
     /// # Errors
     /// The bytes end.
@@ -373,7 +373,7 @@ pub(crate) trait WireWriter: BufMut {
         Ok(())
     }
 
-    /// No tagged fields, in flexible versions.
+    /// The count 0 of tagged fields, in flexible versions only.
     fn put_no_tags(&mut self, flexible: bool) {
         if flexible {
             self.put_u8(0);

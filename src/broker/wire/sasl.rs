@@ -1,13 +1,13 @@
-//! SaslHandshake and SaslAuthenticate, which a login consists of.
+//! SaslHandshake and SaslAuthenticate, the requests of a login.
 //!
-//! Sources: KIP-43, KIP-152 and KIP-368, and the message definitions of Kafka. Both have no tagged fields in these
-//! versions.
+//! Sources: KIP-43, KIP-152 and KIP-368, and the message definitions of Kafka. The versions used here have no tagged
+//! fields.
 
 use bytes::BufMut as _;
 
 use super::primitives::{WireError, WireReader, WireWriter};
 
-/// Bytes of a name in its shortest form.
+/// Bytes of the shortest form of a name.
 const NAME_BYTES: usize = 2;
 
 /// Writes the body of a SaslHandshake request.
@@ -18,7 +18,7 @@ pub(crate) fn put_handshake(out: &mut Vec<u8>, mechanism: &str) -> Result<(), Wi
     out.put_text(Some(mechanism), false, "mechanism")
 }
 
-/// Reads the body of a SaslHandshake response: its error code, and the mechanisms that the listener takes.
+/// Reads the body of a SaslHandshake response: its error code, and the mechanisms that the listener supports.
 ///
 /// # Errors
 /// The bytes are not such a body.
@@ -45,11 +45,11 @@ pub(crate) fn put_authenticate(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Wi
 /// The response of a broker to one step of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SaslAnswer {
-    /// An error code; 0 is none.
+    /// The error code; 0 without an error.
     pub(crate) code: i16,
-    /// Message of the error.
+    /// The text of the error; `None` if it is not sent.
     pub(crate) message: Option<String>,
-    /// The mechanism's own answer.
+    /// The response of the mechanism.
     pub(crate) bytes: Vec<u8>,
     /// Lifetime of the login, in milliseconds; 0 if it is unlimited.
     pub(crate) lifetime_ms: i64,

@@ -23,18 +23,18 @@ pub(crate) struct NewTopic<'a> {
     pub(crate) name: &'a str,
     /// Number of partitions; -1 for the broker's default, from version 4 on (KIP-464).
     pub(crate) partitions: i32,
-    /// Number of replicas of each partition; -1 as above.
+    /// Number of replicas of each partition; -1 for the broker's default, from version 4 on.
     pub(crate) replication: i16,
-    /// The topic's own configuration: names and values.
+    /// The topic's configuration: names and values.
     pub(crate) configs: &'a [(&'a str, &'a str)],
-    /// Whether the broker only looks whether it could be created.
+    /// True if the broker only checks if it could create the topic.
     pub(crate) is_check: bool,
 }
 
 /// The result for a topic: success, or the error and its message.
 pub(crate) type TopicResult = Result<(), (KafkaError, Option<String>)>;
 
-/// Writes the body of a CreateTopics request for one topic. The broker answers when the topic exists, or after
+/// Writes the body of a CreateTopics request for one topic. The broker responds when the topic exists, or after
 /// `timeout_ms` milliseconds.
 ///
 /// # Errors
@@ -64,7 +64,7 @@ pub(crate) fn put_create_topic(
 /// Reads the body of a CreateTopics response.
 ///
 /// # Errors
-/// The bytes are not an answer for the topic of this name.
+/// The bytes are not a response for the topic of this name.
 pub(crate) fn created_topic(
     body: &[u8],
     version: i16,
@@ -97,7 +97,7 @@ pub(crate) fn put_delete_topic(
 /// Reads the body of a DeleteTopics response.
 ///
 /// # Errors
-/// The bytes are not an answer for the topic of this name.
+/// The bytes are not a response for the topic of this name.
 pub(crate) fn deleted_topic(
     body: &[u8],
     version: i16,
@@ -108,7 +108,7 @@ pub(crate) fn deleted_topic(
     one(results.map(|its| (its.name, its.error_code, its.error_message)), name)
 }
 
-/// Writes the body of a CreatePartitions request: the topic is to have `count` partitions in all.
+/// Writes the body of a CreatePartitions request, after which the topic has `count` partitions.
 ///
 /// # Errors
 /// The name is too long.
@@ -130,7 +130,7 @@ pub(crate) fn put_create_partitions(
 /// Reads the body of a CreatePartitions response.
 ///
 /// # Errors
-/// The bytes are not an answer for the topic of this name.
+/// The bytes are not a response for the topic of this name.
 pub(crate) fn created_partitions(
     body: &[u8],
     version: i16,
@@ -142,7 +142,7 @@ pub(crate) fn created_partitions(
     one(results.map(|its| (Some(its.name), its.error_code, its.error_message)), name)
 }
 
-/// A topic's name, its error code and what the broker says about that.
+/// A topic's name, its error code, and the text of the error.
 type NamedResult =
     (Option<kafka_protocol::messages::TopicName>, i16, Option<kafka_protocol::protocol::StrBytes>);
 

@@ -1,8 +1,8 @@
 //! The versions of each API: those that this client knows, and those of a broker.
 //!
-//! Sources: KIP-35 (ApiVersions), KIP-511 (what a broker answers to a version it does not know), and the message
-//! definitions of Kafka. The lowest versions are those that have every field this client sends, and are older than
-//! Kafka 2.8 so that Redpanda is served as well; the highest are those of which the message codec knows each field.
+//! Sources: KIP-35 (ApiVersions), KIP-511 (the response to an unknown version), and the message definitions of Kafka.
+//! The lowest versions have every field that this client sends, and are older than Kafka 2.8, so that Redpanda is
+//! supported as well. The highest versions are those of which the message codec knows each field.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,51 +14,51 @@ use super::primitives::{WireError, WireReader, WireWriter};
 #[repr(i16)]
 #[expect(clippy::enum_variant_names, reason = "ApiVersions is Kafka's name")]
 pub(crate) enum Api {
-    /// Append records.
+    /// Appends records.
     Produce = 0,
-    /// Read records.
+    /// Reads records.
     Fetch = 1,
     /// Asks for the beginnings and ends of partitions.
     ListOffsets = 2,
-    /// Brokers, and leaders of partitions.
+    /// Asks for the brokers, and for the leaders of partitions.
     Metadata = 3,
-    /// Commit offsets of a group.
+    /// Commits offsets of a group.
     OffsetCommit = 8,
-    /// Read the committed offsets of a group.
+    /// Asks for the committed offsets of a group.
     OffsetFetch = 9,
     /// Asks for the coordinator of a group.
     FindCoordinator = 10,
-    /// Join a group of the classic protocol.
+    /// Joins a group of the classic protocol.
     JoinGroup = 11,
-    /// Stay in such a group.
+    /// Keeps a membership in such a group alive.
     Heartbeat = 12,
-    /// Leave such a group.
+    /// Leaves such a group.
     LeaveGroup = 13,
-    /// Give or get the assignment of such a group.
+    /// Sends or gets the assignment of such a group.
     SyncGroup = 14,
     /// Selects the SASL mechanism of a login.
     SaslHandshake = 17,
-    /// Asks for the versions that the broker knows.
+    /// Asks for the versions of requests that the broker supports.
     ApiVersions = 18,
-    /// Create topics.
+    /// Creates topics.
     CreateTopics = 19,
-    /// Delete topics.
+    /// Deletes topics.
     DeleteTopics = 20,
-    /// Delete records up to an offset.
+    /// Deletes records up to an offset.
     DeleteRecords = 21,
-    /// An id for an idempotent producer.
+    /// Asks for the id of an idempotent producer.
     InitProducerId = 22,
     /// Asks for the configuration of topics and brokers.
     DescribeConfigs = 32,
     /// Makes one step of a login.
     SaslAuthenticate = 36,
-    /// Add partitions to topics.
+    /// Adds partitions to topics.
     CreatePartitions = 37,
-    /// Join, stay in and leave a group of KIP-848.
+    /// Joins and leaves a group of KIP-848, and keeps a membership alive.
     ConsumerGroupHeartbeat = 68,
 }
 
-/// The first and the last of some versions.
+/// A range of versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Versions {
     /// The lowest.
@@ -74,7 +74,7 @@ impl fmt::Display for Versions {
 }
 
 impl Api {
-    /// All of them.
+    /// Every API.
     pub(crate) const ALL: [Api; 21] = [
         Api::Produce,
         Api::Fetch,
@@ -104,7 +104,7 @@ impl Api {
         self as i16
     }
 
-    /// Kafka's name of it.
+    /// Kafka's name of the API.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Api::Produce => "Produce",
@@ -131,14 +131,14 @@ impl Api {
         }
     }
 
-    /// The versions this client speaks.
+    /// The versions that this client supports.
     pub(crate) fn ours(self) -> Versions {
         let (min, max) = match self {
             // 3 has record batches (KIP-98), 10 the hints of KIP-951; 13 names topics by id.
             Api::Produce => (3, 12),
             // 4 has record batches, 13 topic ids (KIP-516), 16 the endpoints of KIP-951; 17 and 18 are for replicas.
             Api::Fetch => (4, 16),
-            // 1 has one offset for each timestamp; later than 7 are timestamps of tiered storage.
+            // 1 has one offset for each timestamp; 8 and 9 add special timestamps for tiered storage.
             Api::ListOffsets => (1, 7),
             // 4 can forbid that topics are created (KIP-204), 10 has topic ids; 13 has an error of KIP-1102.
             Api::Metadata => (4, 12),
@@ -154,7 +154,8 @@ impl Api {
             // 3 has several members; Redpanda has 2 at most.
             Api::LeaveGroup => (1, 5),
             Api::SyncGroup => (3, 3),
-            // Asked before the versions are known: in 1 the login is by requests, and says how long it holds (KIP-368).
+            // Sent before the versions are known. With 1, the steps of a login are requests, and the response has its
+            // lifetime (KIP-368).
             Api::SaslHandshake | Api::SaslAuthenticate => (1, 1),
             Api::ApiVersions => (0, 3),
             Api::CreateTopics => (2, 7),
@@ -192,13 +193,13 @@ impl Api {
         }
     }
 
-    /// Whether `version` has compact lengths and tagged fields.
+    /// True if `version` has compact lengths and tagged fields.
     pub(crate) fn is_flexible(self, version: i16) -> bool {
         version >= self.first_flexible()
     }
 }
 
-/// An api that this client and a broker have no version of in common.
+/// An API of which this client and a broker have no version in common.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum VersionError {
     /// The ranges do not overlap.
@@ -211,7 +212,7 @@ pub(crate) enum VersionError {
         /// The versions of the broker.
         theirs: Versions,
     },
-    /// The broker does not have the api.
+    /// The broker does not support the API.
     #[error("{api}: this client speaks versions {ours}, the broker none")]
     Missing {
         /// The api's name.
@@ -221,15 +222,15 @@ pub(crate) enum VersionError {
     },
 }
 
-/// The versions a broker speaks, by the number of the api, and what its cluster has turned on.
+/// The versions that a broker supports, by the number of the API, and the level of `group.version`, if it is reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BrokerVersions(BTreeMap<i16, Versions>, Option<GroupVersion>);
 
-/// The level of the feature `group.version` (KIP-584): from 1 on, groups of KIP-848 are served.
+/// The level of the feature `group.version` (KIP-584). From 1 on, groups of KIP-848 are served.
 type GroupVersion = i16;
 
 impl BrokerVersions {
-    /// The highest version of an api that both sides speak.
+    /// The highest version of an API that both sides support.
     ///
     /// # Errors
     /// There is none.
@@ -245,29 +246,30 @@ impl BrokerVersions {
         Ok(max)
     }
 
-    /// Whether the listener is a controller's: those know requests, and no Metadata.
+    /// True if the listener is that of a controller, which supports some requests but not Metadata.
     pub(crate) fn is_of_a_controller(&self) -> bool {
         !self.0.is_empty() && !self.0.contains_key(&Api::Metadata.key())
     }
 
-    /// The highest version of an api that the broker speaks.
+    /// The highest version of an API that the broker supports; `None` if it supports none.
     pub(crate) fn highest(&self, api: Api) -> Option<i16> {
         self.0.get(&api.key()).map(|theirs| theirs.max)
     }
 
-    /// Whether groups of KIP-848 are served. Kafka 3.9 has their requests, and refuses them while `group.version` is 0.
+    /// True if groups of KIP-848 are served. Kafka 3.9 lists their requests, and rejects them while `group.version` is
+    /// 0.
     pub(crate) fn serves_consumer_groups(&self) -> bool {
         self.highest(Api::ConsumerGroupHeartbeat).is_some() && self.1.is_none_or(|level| level > 0)
     }
 
-    /// Whether both sides speak this version.
+    /// True if both sides support this version.
     pub(crate) fn speaks(&self, api: Api, version: i16) -> bool {
         let ours = api.ours();
         let is_in = |range: &Versions| (range.min..=range.max).contains(&version);
         is_in(&ours) && self.0.get(&api.key()).is_some_and(is_in)
     }
 
-    /// The version of Fetch: versions with topic ids need the topic's id, which Metadata has from version 10 on.
+    /// The version of Fetch. Versions with topic ids need the topic's id, which Metadata has from version 10 on.
     ///
     /// # Errors
     /// There is none in common, or none without a topic id.
@@ -289,15 +291,15 @@ impl BrokerVersions {
 /// The last version of Fetch that names topics.
 pub(crate) const FETCH_BY_NAME_MAX: i16 = 12;
 
-/// The name under which the client's software is known to brokers (KIP-511).
+/// The name of the client's software for brokers (KIP-511).
 const SOFTWARE: &str = "lanekeeper";
-/// UNSUPPORTED_VERSION.
+/// The error code UNSUPPORTED_VERSION.
 pub(crate) const UNSUPPORTED_VERSION: i16 = 35;
-/// Bytes of an api in the answer's shortest form.
+/// Bytes of the shortest form of an API in the response.
 const API_BYTES: usize = 6;
-/// The tagged field with the features that are turned on (ApiVersionsResponse.json).
+/// Tag of the field `FinalizedFeatures` (ApiVersionsResponse.json), which has the enabled features.
 const FINALIZED_FEATURES: u32 = 2;
-/// Bytes of a feature in the answer's shortest form.
+/// Bytes of the shortest form of a feature in the response.
 const FEATURE_BYTES: usize = 6;
 
 /// Writes the body of an ApiVersions request, versions 0 to 3.
@@ -316,32 +318,32 @@ pub(crate) fn put_api_versions(out: &mut Vec<u8>, version: i16) -> Result<(), Wi
 /// The response of a broker to an ApiVersions request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum VersionsAnswer {
-    /// The versions it speaks.
+    /// The versions that the broker supports.
     Known(BrokerVersions),
-    /// The broker does not know the version of the request, and is to be asked in this lower one.
+    /// The broker does not support the version of the request. The next request has this lower one.
     AskAgain(i16),
-    /// The broker refuses with this error code.
+    /// The broker rejects the request with this error code.
     Refused(i16),
 }
 
 /// Reads the body of an ApiVersions response to a request of `version`.
 ///
 /// # Errors
-/// The bytes are not such a response, or a broker refuses version 0.
+/// The bytes are not such a response, or a broker rejects version 0.
 pub(crate) fn api_versions(body: &[u8], version: i16) -> Result<VersionsAnswer, WireError> {
     let mut reader = WireReader::new(body);
     let error = reader.i16("the error of ApiVersions")?;
-    // A broker that does not know the version answers in version 0, whatever was asked.
+    // A broker that does not support the version responds in version 0 (KIP-511).
     let is_fallback = error == UNSUPPORTED_VERSION;
     let flexible = Api::ApiVersions.is_flexible(version) && !is_fallback;
     let known = match known_versions(&mut reader, flexible) {
         Ok(known) => known,
-        // librdkafka's mock cluster writes this answer in the form of the version that it does not know.
+        // librdkafka's mock cluster writes this response in the form of the version that it does not support.
         Err(_) if is_fallback && version > 0 => return Ok(VersionsAnswer::AskAgain(0)),
         Err(error) => return Err(error),
     };
     if is_fallback {
-        // Brokers before KIP-511 say nothing of what they know.
+        // Brokers before KIP-511 list no versions in this response.
         let next = known.version(Api::ApiVersions).unwrap_or(0);
         return match next < version {
             true => Ok(VersionsAnswer::AskAgain(next)),
@@ -365,7 +367,7 @@ pub(crate) fn api_versions(body: &[u8], version: i16) -> Result<VersionsAnswer, 
     Ok(VersionsAnswer::Known(known))
 }
 
-/// The level of `group.version` among the features that are turned on; 0 where it is none of them.
+/// The level of `group.version` among the enabled features; 0 if it is not enabled.
 fn group_version(mut features: WireReader<'_>) -> Result<GroupVersion, WireError> {
     let mut level = 0;
     for _ in 0..features.count(true, FEATURE_BYTES, "features")?.unwrap_or_default() {
@@ -396,7 +398,7 @@ fn known_versions(
     Ok(BrokerVersions(known, None))
 }
 
-/// The body of an answer in version 0, for tests of what comes after it.
+/// The body of a response in version 0, for tests.
 #[cfg(test)]
 pub(crate) fn answer_of(ranges: &[(Api, i16, i16)], error: i16) -> Vec<u8> {
     use bytes::BufMut as _;
@@ -458,7 +460,7 @@ mod tests {
         assert_eq!(api_versions(&old, 3), Ok(VersionsAnswer::AskAgain(0)));
         let newer = answer_of(&[(Api::ApiVersions, 0, 2)], 35);
         assert_eq!(api_versions(&newer, 3), Ok(VersionsAnswer::AskAgain(2)));
-        // A broker that claims to know the version it has just refused.
+        // A broker that claims to support the version that it has just rejected.
         let odd = answer_of(&[(Api::ApiVersions, 0, 3)], 35);
         assert_eq!(api_versions(&odd, 3), Ok(VersionsAnswer::AskAgain(0)));
         assert!(api_versions(&odd, 0).is_err());
