@@ -1,13 +1,13 @@
-//! The yardstick: the same load test written straight on rdkafka, the way a guide would do it.
+//! The baseline: the same load test written directly with rdkafka, as in a guide.
 //!
-//! One idempotent `BaseProducer` on the main thread, one `BaseConsumer` per partition on a thread of its
-//! own (or one for all with `--shared`), client properties as lanekeeper's. No supervision, no ledger, no
-//! checksum: each record carries its send time, each consumer has one histogram. Of lanekeeper only the
-//! clock and the reading of `/proc` are used, so that both are measured alike. Prints one line of JSON;
-//! `cpu_s` is user + system time of the process from the first send to the last record received.
-//! With `--acks` a thread of its own is blocked in the producer's `poll` and times each acknowledgement in its
-//! callback; that is dearer than what a guide does, and says how long acknowledgements take.
-//! `--create` and `--delete` make and remove the topic and do nothing else.
+//! One idempotent `BaseProducer` is on the main thread, and one `BaseConsumer` per partition on a thread each (or one
+//! for all with `--shared`). Client properties are those of lanekeeper. There is no supervision, no ledger and no
+//! checksum. Each record contains its send time, and each consumer has one histogram. Only lanekeeper's clock and its
+//! reading of `/proc` are used, so that both are measured in the same way. The output is one line of JSON. `cpu_s` is
+//! user + system time of the process from the first send to the last received record, in seconds. With `--acks`,
+//! another thread blocks in the producer's `poll` and times each acknowledgement in its callback. That costs more CPU
+//! time than the loop of a guide, and measures the time until acknowledgement. `--create` and `--delete` create and
+//! delete the topic, and do nothing else.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,7 +32,7 @@ const USAGE: &str = "usage: bare --bootstrap HOST:PORT --topic NAME [--partition
 [--rate 2 (0 = max)] [--count 3000000 (at max)] [--seconds 10] [--warmup 3] [--linger-ms 0] [--size 100] \
 [--shared] [--acks] [--create | --delete] [--consumer PROPERTY=VALUE]… [--producer PROPERTY=VALUE]…";
 
-/// Longest wait for what is still on its way when the load is over.
+/// Longest wait for the records in flight at the end of the load.
 const DRAIN: Duration = Duration::from_secs(30);
 
 struct Arguments {
@@ -147,7 +147,7 @@ impl Arguments {
     }
 }
 
-/// Creates the topic and waits until its leaders answer, or deletes it.
+/// Creates the topic and waits until its leaders respond, or deletes it.
 fn administer(arguments: &Arguments) -> Result<(), Failure> {
     let admin: AdminClient<DefaultClientContext> = arguments.client(&[], &[]).create()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -178,7 +178,7 @@ fn administer(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What all threads see.
+/// The state that all threads share.
 struct Shared {
     clock: Clock,
     ready: AtomicU64,
@@ -189,7 +189,7 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// Counts delivery reports, and times them if there is a clock for it.
+/// Counts delivery reports, and times them if `times` is set.
 struct Reports {
     acked: AtomicU64,
     failed: AtomicU64,
@@ -210,14 +210,14 @@ impl ProducerContext for Reports {
         let sent = stamp.map_or(Time::ZERO, |stamp| Time(i64::from_le_bytes(*stamp)));
         if sent >= shared.measured_from {
             let took = now.since_ns(sent).max(0) as u64;
-            // A histogram that grows takes every value.
+            // A histogram that resizes accepts every value.
             _ = times.lock().unwrap_or_else(PoisonError::into_inner).record(took);
         }
     }
 }
 
 impl Reports {
-    /// How long acknowledgements took, if they were timed.
+    /// The times until acknowledgement; `None` if they were not timed.
     fn acks(&self) -> Option<serde_json::Value> {
         let (_, times) = self.times.as_ref()?;
         let times = times.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,7 +225,7 @@ impl Reports {
         Some(serde_json::json!({ "p50_us": us(0.50), "p99_us": us(0.99), "count": times.len() }))
     }
 
-    /// Reports that are to be timed, of records sent within the measured time of `shared`, or only counted.
+    /// Reports that are only counted, or also timed, for records sent in the measured time of `shared`.
     fn new(shared: &Arc<Shared>, are_timed: bool) -> Result<Reports, Failure> {
         let times = match are_timed {
             true => Some((shared.clone(), Mutex::new(Histogram::new(3)?))),
@@ -235,7 +235,7 @@ impl Reports {
     }
 }
 
-/// Serves delivery reports for the given time, or waits while a thread of its own serves them.
+/// Serves delivery reports for the given time, or waits if another thread serves them.
 fn look(client: &BaseProducer<Reports>, wait: Duration) {
     match client.context().times {
         Some(_) => std::thread::sleep(wait),
@@ -243,7 +243,7 @@ fn look(client: &BaseProducer<Reports>, wait: Duration) {
     }
 }
 
-/// Serves delivery reports until told to stop, on a thread of its own, if they are timed.
+/// Serves delivery reports on another thread until the stop, if they are timed.
 fn serve(client: &Arc<BaseProducer<Reports>>) -> Option<JoinHandle<()>> {
     let (shared, _) = client.context().times.as_ref()?;
     let (client, shared) = (client.clone(), shared.clone());
@@ -254,7 +254,7 @@ fn serve(client: &Arc<BaseProducer<Reports>>) -> Option<JoinHandle<()>> {
     }))
 }
 
-/// Reads `partitions` until told to stop; returns the service times of the measured records in ns.
+/// Reads `partitions` until the stop. Returns the service times of the measured records in nanoseconds.
 fn consume(
     client: &BaseConsumer,
     partitions: u64,
@@ -290,7 +290,7 @@ fn consume(
 
 type Reader = JoinHandle<Result<Histogram<u64>, Failure>>;
 
-/// Starts the consumers at the partitions' ends and waits until all of them really fetch.
+/// Starts the consumers at the ends of the partitions, and waits until all of them fetch.
 fn start_consumers(arguments: &Arguments, shared: &Arc<Shared>) -> Result<Vec<Reader>, Failure> {
     let asking: BaseConsumer = arguments.consumer_config().create()?;
     let topic = &arguments.topic;
@@ -319,7 +319,7 @@ fn start_consumers(arguments: &Arguments, shared: &Arc<Shared>) -> Result<Vec<Re
     Ok(readers)
 }
 
-/// Stamps and hands over one record of `producer`, waiting for room as long as it takes.
+/// Stamps and sends one record of `producer`. Waits while the client's queue is full.
 fn send(
     client: &BaseProducer<Reports>,
     arguments: &Arguments,
@@ -342,7 +342,7 @@ fn send(
     }
 }
 
-/// A number in 0..1 that looks random: SplitMix64 of `seed`.
+/// A pseudo-random number in 0..1: SplitMix64 of `seed`.
 fn unit(seed: u64) -> f64 {
     let mut z = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -350,7 +350,7 @@ fn unit(seed: u64) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// All producers' records, each producer at its own phase of the period, or all as fast as they go.
+/// Sends the records of all producers: each at its own phase of the period, or all at maximum rate.
 fn produce(
     client: &BaseProducer<Reports>,
     arguments: &Arguments,
@@ -369,7 +369,7 @@ fn produce(
         return Ok(arguments.count);
     }
     let period = Duration::from_secs_f64(1.0 / arguments.rate);
-    // Random phases, as lanekeeper's: even ones would never queue behind each other.
+    // Random phases, as those of lanekeeper. With even ones, records would never queue behind each other.
     let phase = |id: u32| period.mul_f64(unit(u64::from(id)));
     let mut phases: Vec<_> = (0..arguments.producers).map(|id| (phase(id), id)).collect();
     phases.sort_unstable();
@@ -398,7 +398,7 @@ fn main() -> Result<(), Failure> {
         return administer(&arguments);
     }
     let clock = Clock::start();
-    // Startup is given a fixed slot, so that the window is known before any thread starts.
+    // The startup has a fixed time, so that the window is known before any thread starts.
     let begin = Time::ZERO + Duration::from_secs(2);
     let is_max = arguments.rate == 0.0;
     let warmup = Duration::from_secs(if is_max { 0 } else { arguments.warmup });

@@ -1,4 +1,4 @@
-//! Latency distributions: recording, and what the collector does once a second.
+//! Latency distributions: recording, and the work of the collector once a second.
 
 mod settings;
 

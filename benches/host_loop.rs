@@ -1,4 +1,4 @@
-//! The loops of both sides without a broker: a consumer machine into its cell, and the pacer of a pool.
+//! The loops of both sides without a broker: a consumer machine with its cell, and the pacer of a pool.
 
 mod settings;
 
@@ -53,7 +53,7 @@ fn consumer(criterion: &mut Criterion) {
     let work = WorkSampler::new(Work::None, Seed(1));
     for size in [100, 1024] {
         let payloads: Vec<_> = (0..RECORDS).map(|i| payload(i, size)).collect();
-        // As a host does it, with what it leaves for the watchdog and looks for of planned trouble.
+        // As in a host, with the heartbeat for the watchdog and the check for planned faults.
         let (heartbeat, active_faults) =
             (Heartbeat::new(clock.now()), ActiveFaults::new(1, 1, 1, Seed(1)));
         let watched = |cell: PartitionCell| {

@@ -1,4 +1,4 @@
-//! The ledger: lanes read and sent, and a whole batch counted by a partition's cell.
+//! The ledger: lanes of readers and of senders, and a whole batch counted by a partition's cell.
 
 mod settings;
 
@@ -28,7 +28,7 @@ fn lanes(criterion: &mut Criterion) {
             lane
         });
     });
-    // Neighbours change places: a gap opens and closes with every pair.
+    // Neighbours are swapped, so a gap opens and closes with every pair.
     group.bench_function("read with gaps", |bencher| {
         bencher.iter(|| {
             let mut lane = ReadLane::default();
@@ -36,7 +36,7 @@ fn lanes(criterion: &mut Criterion) {
             lane
         });
     });
-    // Every hundredth record never comes.
+    // Every hundredth record is lost.
     group.bench_function("read with losses", |bencher| {
         bencher.iter(|| {
             let mut lane = ReadLane::default();
@@ -57,7 +57,7 @@ fn lanes(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The `number`th batch of a partition, its lanes taking turns.
+/// Batch `number` of a partition, with records of all lanes in turn.
 fn batch(number: u64) -> Vec<Processed> {
     let record = |i: u64| {
         let sent = Time((i * 1_000) as i64);

@@ -1,4 +1,4 @@
-//! What a record costs by itself: writing its stamp and checking it.
+//! The cost of a record alone: writing and checking its stamp.
 
 mod settings;
 

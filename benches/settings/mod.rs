@@ -1,10 +1,10 @@
-//! How long every bench measures: enough for a stable median, short enough to be run often.
+//! The settings of all benches: long enough for a stable median, and short enough to be run often.
 
 use std::time::Duration;
 
 use criterion::Criterion;
 
-/// The settings all benches share.
+/// The shared settings.
 pub(crate) fn settings() -> Criterion {
     Criterion::default()
         .sample_size(20)

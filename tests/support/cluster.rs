@@ -1,5 +1,5 @@
-//! A broker under test: the embedded one, the simulated one, or the cluster in `BOOTSTRAP`, with topics of a test's own
-//! on it.
+//! A broker under test: the embedded one, the simulated one, or the cluster in `BOOTSTRAP`. Also the topics that tests
+//! create on a cluster.
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
@@ -19,14 +19,14 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::support::Tool;
 
-/// How long a broker may take to answer a test's own question.
+/// Longest wait for the response to a request of a test.
 pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 
 /// A broker under test.
 pub(crate) enum Arm {
-    /// In the program's process.
+    /// The embedded broker, in the process of the program.
     Embedded,
-    /// The model, in virtual time.
+    /// The broker model, in virtual time.
     Sim,
     /// A cluster at these addresses.
     Cluster(String),
@@ -39,7 +39,7 @@ impl Arm {
         let tool = match self {
             Arm::Embedded => tool,
             Arm::Sim => return tool.args(["--broker", "sim"]),
-            // Most tests make the topic before the run.
+            // Most tests create the topic before the run.
             Arm::Cluster(bootstrap) => {
                 tool.args(["--bootstrap", bootstrap, "--allow-existing-topic"])
             }
@@ -50,12 +50,13 @@ impl Arm {
         }
     }
 
-    /// Whether its clients are the native ones.
+    /// True if its clients are the native ones.
     pub(crate) fn has_the_native_client(&self) -> bool {
         matches!(self, Arm::Sim) || std::env::var("CLIENT").is_ok_and(|client| client == "native")
     }
 
-    /// The protocols of groups that it has. A cluster is asked: the consumer protocol is not served by every broker.
+    /// The group protocols that it supports. A cluster is queried, because not every broker supports the consumer
+    /// protocol.
     pub(crate) fn group_protocols(&self) -> &'static [&'static str] {
         const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
         let has_both = match self {
@@ -65,10 +66,10 @@ impl Arm {
         if has_both { &["classic", "consumer"] } else { &["classic"] }
     }
 
-    /// Whether the cluster has a request, and has turned the feature for it on (ApiVersions 3, KIP-584). One that says
-    /// nothing of features has what it lists.
+    /// True if the cluster lists a request and has enabled its feature (ApiVersions 3, KIP-584). In a cluster that
+    /// reports no features, all requests that it lists are enabled.
     pub(crate) fn serves(&self, api: i16, feature: &str) -> bool {
-        // Api 18, version 3, correlation id, no client id, no tags; a name and a version of this software, no tags.
+        // API 18, version 3, correlation id, no client id, no tags; name and version of the software, no tags.
         const REQUEST: &[u8] = b"\x00\x12\x00\x03\x00\x00\x00\x00\xff\xff\x00\x05test\x021\x00";
         let first = self.bootstrap().split(',').next().expect("an address");
         let mut socket = TcpStream::connect(first).expect("a broker");
@@ -79,7 +80,7 @@ impl Arm {
         socket.read_exact(&mut length).expect("an answer");
         let mut answer = vec![0; u32::from_be_bytes(length) as usize];
         socket.read_exact(&mut answer).expect("a whole answer");
-        // Behind the correlation id.
+        // The body begins after the correlation id.
         let mut answer = Bytes::from(answer.split_off(4));
         let answer = ApiVersionsResponse::decode(&mut answer, 3).expect("versions");
         let features = &answer.finalized_features;
@@ -89,14 +90,14 @@ impl Arm {
             && (features.is_empty() || features.iter().any(is_on))
     }
 
-    /// Whether the cluster is franz-go's kfake, which calls itself so.
+    /// True if the cluster is franz-go's kfake, according to its cluster id.
     pub(crate) fn is_kfake(&self) -> bool {
         let Arm::Cluster(_) = self else { return false };
         let client: BaseConsumer = self.config().create().expect("a client");
         client.client().fetch_cluster_id(ANSWER).is_some_and(|id| id == "kfake")
     }
 
-    /// What results call it.
+    /// Its name in results.
     pub(crate) fn name(&self) -> &str {
         match self {
             Arm::Embedded => "embedded",
@@ -124,7 +125,7 @@ impl Arm {
         config
     }
 
-    /// The cluster's topics with their numbers of partitions.
+    /// The number of partitions of a topic; `None` if it does not exist.
     pub(crate) fn partitions_of(&self, topic: &str) -> Option<usize> {
         let client: BaseConsumer = self.config().create().expect("a client");
         let metadata = client.fetch_metadata(None, ANSWER).expect("metadata");
@@ -132,7 +133,7 @@ impl Arm {
         Some(topic.partitions().len())
     }
 
-    /// Low and high watermarks of all partitions added up.
+    /// The sum of high watermarks minus low watermarks over all partitions.
     pub(crate) fn records_in(&self, topic: &str) -> u64 {
         let client: BaseConsumer = self.config().create().expect("a client");
         let partitions = self.partitions_of(topic).expect("a topic");
@@ -154,7 +155,7 @@ impl Arm {
         runtime.expect("a runtime").block_on(work(admin, options))
     }
 
-    /// A topic of the test's own, deleted when it is dropped.
+    /// Creates a topic, which is deleted when the value is dropped.
     pub(crate) fn topic(&self, name: &str, partitions: i32) -> TestTopic<'_> {
         let name = format!("lanekeeper-test-{name}-{}", std::process::id());
         let made = self.admin(async |admin, options| {
@@ -162,7 +163,7 @@ impl Arm {
             admin.create_topics([&topic], &options).await
         });
         made.expect("an answer").remove(0).expect("a topic");
-        // Until every broker knows it.
+        // Until the metadata has the topic.
         while self.partitions_of(&name) != Some(partitions as usize) {
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -176,13 +177,13 @@ pub(crate) struct TestTopic<'a> {
 }
 
 impl TestTopic<'_> {
-    /// Deletes it and creates it again, empty.
+    /// Deletes the topic and creates it again, empty.
     pub(crate) fn create_again(&self, partitions: i32) {
         let name = self.name.as_str();
         let deleted =
             self.arm.admin(async |admin, options| admin.delete_topics(&[name], &options).await);
         deleted.expect("an answer").remove(0).expect("a topic that was there");
-        // A cluster deletes in its own time, and refuses the name until then.
+        // A cluster deletes asynchronously, and rejects the name until then.
         let topic = || NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let create = || {
             let made = self
@@ -203,7 +204,7 @@ impl TestTopic<'_> {
         format!("topic.name={}", self.name)
     }
 
-    /// Records that no run sent.
+    /// Appends records that no run sent.
     pub(crate) fn fill(&self, partitions: i32, records: i32) {
         let producer: BaseProducer = self.arm.config().create().expect("a client");
         for i in 0..records {
@@ -218,12 +219,12 @@ impl TestTopic<'_> {
 impl Drop for TestTopic<'_> {
     fn drop(&mut self) {
         let name = self.name.as_str();
-        // A failed test has said so already.
+        // An error here does not matter, because a failed test has reported its own.
         let _ = self.arm.admin(async |admin, options| admin.delete_topics(&[name], &options).await);
     }
 }
 
-/// Runs a case on the cluster, if there is one.
+/// Runs a case on the cluster in `BOOTSTRAP`, if it is set.
 pub(crate) fn on_the_cluster(case: fn(&Arm)) {
     if let Ok(bootstrap) = std::env::var("BOOTSTRAP") {
         case(&Arm::Cluster(bootstrap));

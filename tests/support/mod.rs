@@ -1,7 +1,7 @@
 //! Runs the program as a user does: the built binary, in a scratch directory, with a time limit.
 //!
-//! Tests assert counts, order, owners, states, texts and exit codes, never times: a busy machine
-//! must not fail them. [`Tool::run`] therefore lifts the limits beyond which a run is `INVALID`.
+//! Tests assert counts, order, owners, states, texts and exit codes, but no times, so that they pass on a busy machine.
+//! [`Tool::run`] therefore lifts the limits beyond which a run is `INVALID`.
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
@@ -18,19 +18,19 @@ use lanekeeper::summary::{PartitionSummary, Summary};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Nothing a test starts takes so long, unless it hangs.
+/// Longest time of a process that does not hang.
 const LIMIT: Duration = Duration::from_secs(150);
-/// Between two looks at the process.
+/// Time between two checks of the process.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What makes a verdict depend on the scenario alone and not on how busy the machine is.
+/// Settings with which the verdict depends on the scenario alone, and not on the load of the machine.
 pub(crate) const PATIENT: [&str; 3] =
     ["limits.lateness_p99=1h", "limits.cpu_share=1.0", "limits.sent_min=0.0"];
 
-/// How a scenario begins that only a real cluster can do.
+/// The first words of a scenario that needs a real cluster.
 pub(crate) const REAL_ONLY: &str = "# Needs `--broker kafka`";
 
-/// How a scenario begins that only the simulator can do.
+/// The first words of a scenario that needs the simulator.
 pub(crate) const SIM_ONLY: &str = "# Needs `--broker sim`";
 
 /// The repository.
@@ -62,7 +62,7 @@ pub(crate) fn files_below(directory: &str, ending: &str) -> Vec<String> {
     found
 }
 
-/// Takes turns: a run that uses the machine fully would starve the others in its binary.
+/// A lock for runs that use the machine fully, which would slow down the others in their binary.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,11 +81,11 @@ impl Tool {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let mut command = Command::new(env!("CARGO_BIN_EXE_lanekeeper"));
         command.current_dir(scratch.path()).stdin(Stdio::null());
-        // What a developer has set for himself is not what is tested.
+        // The settings of a developer must not change the output.
         for name in ["LANEKEEPER_LOG", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }
-        // Texts are looked for in lines that are not wrapped.
+        // Tests search for texts in lines that are not wrapped.
         command.env("COLUMNS", "10000");
         Tool { command, scratch }
     }
@@ -102,19 +102,19 @@ impl Tool {
         tool.args(["run", "scenario.toml", "--out", "out"]).set(PATIENT)
     }
 
-    /// Another argument.
+    /// Adds an argument.
     pub(crate) fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Tool {
         self.command.arg(argument);
         self
     }
 
-    /// More arguments.
+    /// Adds arguments.
     pub(crate) fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Tool {
         self.command.args(arguments);
         self
     }
 
-    /// Overrides of the scenario.
+    /// Adds overrides of the scenario.
     pub(crate) fn set<'a>(mut self, overrides: impl IntoIterator<Item = &'a str>) -> Tool {
         for text in overrides {
             self.command.args(["--set", text]);
@@ -122,12 +122,12 @@ impl Tool {
         self
     }
 
-    /// As a process of a control group, given by the file that takes process ids.
+    /// Runs it in a control group, whose file for process ids is `processes`.
     pub(crate) fn in_group(self, processes: &Path) -> Tool {
         self.after(&format!("echo $$ > '{}'", processes.display()))
     }
 
-    /// In a shell's process after `setting`, such as `ulimit -n 20`.
+    /// Runs it in the process of a shell after `setting`, such as `ulimit -n 20`.
     pub(crate) fn after(mut self, setting: &str) -> Tool {
         let mut shell = Command::new("bash");
         shell.args(["-c", &format!("{setting} && exec \"$0\" \"$@\"")]);
@@ -137,7 +137,7 @@ impl Tool {
         self
     }
 
-    /// With so many bytes of address space.
+    /// Limits its address space to `bytes` bytes.
     pub(crate) fn with_memory(mut self, bytes: u64) -> Tool {
         let mut limited = Command::new("prlimit");
         limited.arg(format!("--as={bytes}")).arg(self.command.get_program());
@@ -147,7 +147,7 @@ impl Tool {
         self
     }
 
-    /// A variable of the environment.
+    /// Sets a variable of the environment.
     pub(crate) fn env(
         mut self,
         name: impl AsRef<std::ffi::OsStr>,
@@ -157,13 +157,13 @@ impl Tool {
         self
     }
 
-    /// Somewhere else than in the scratch directory.
+    /// Runs it in this directory instead of the scratch directory.
     pub(crate) fn current_dir(mut self, path: &Path) -> Tool {
         self.command.current_dir(path);
         self
     }
 
-    /// Puts a file into the scratch directory beforehand.
+    /// Writes a file into the scratch directory before the start.
     pub(crate) fn file(self, name: &str, content: &[u8]) -> Tool {
         std::fs::write(self.scratch.path().join(name), content).expect("a writable scratch");
         self
@@ -197,7 +197,7 @@ impl Tool {
     }
 }
 
-/// Reads a pipe to its end beside the process, which must never wait for us.
+/// Reads a pipe to its end on a thread, so that the process never waits for the test.
 fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -206,13 +206,13 @@ fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// The program while it runs.
+/// The running program.
 pub(crate) struct Running {
     child: Child,
     stdout: JoinHandle<Vec<u8>>,
     stderr: JoinHandle<Vec<u8>>,
     scratch: TempDir,
-    /// Looks that are left until it counts as hung.
+    /// Number of further checks until it counts as hung.
     looks: u32,
 }
 
@@ -230,12 +230,12 @@ impl Running {
         }
     }
 
-    /// Lets a moment pass. It must not end meanwhile.
+    /// Waits for a moment, in which it must not end.
     pub(crate) fn look(&mut self) {
         assert!(self.is_running(), "it ended by itself");
     }
 
-    /// Looks whether it still runs, a moment later. One that hangs is ended.
+    /// True if it still runs after a moment. Ends it if it hangs.
     pub(crate) fn is_running(&mut self) -> bool {
         std::thread::sleep(LOOK);
         self.looks -= 1;
@@ -252,25 +252,25 @@ impl Running {
         self.child.id()
     }
 
-    /// What Ctrl-C does.
+    /// Sends SIGINT, as Ctrl-C does.
     pub(crate) fn interrupt(&self) {
         self.signal("INT");
     }
 
-    /// Sends a signal, given without `SIG`.
+    /// Sends the signal `SIG` + `name`.
     pub(crate) fn signal(&self, name: &str) {
         let (id, signal) = (self.child.id().to_string(), format!("-{name}"));
         let sent = Command::new("kill").args([&signal, &id]).status().expect("`kill` is there");
         assert!(sent.success());
     }
 
-    /// SIGKILL: nothing can be done about it.
+    /// Ends it by SIGKILL, which it cannot handle.
     pub(crate) fn kill(mut self) -> Finished {
         self.child.kill().expect("a child to kill");
         self.finish()
     }
 
-    /// Ctrl-C, again and again.
+    /// Sends SIGINT until it ends.
     pub(crate) fn interrupt_until_it_ends(mut self) -> Finished {
         while self.is_running() {
             self.interrupt();
@@ -286,7 +286,7 @@ impl Running {
             String::from_utf8(reader.join().expect("a reader")).expect("UTF-8")
         };
         Finished {
-            // Ended by a signal there is no code; a shell would say 128 + signal.
+            // A process that a signal has ended has no exit code.
             code: status.code().unwrap_or(-1),
             stdout: text(self.stdout),
             stderr: text(self.stderr),
@@ -295,19 +295,19 @@ impl Running {
     }
 }
 
-/// What the program left behind.
+/// The result of the program.
 pub(crate) struct Finished {
     /// Exit code.
     pub(crate) code: i32,
-    /// What it printed.
+    /// Its standard output.
     pub(crate) stdout: String,
-    /// What it said beside.
+    /// Its standard error.
     pub(crate) stderr: String,
     scratch: TempDir,
 }
 
 impl Finished {
-    /// Everything it printed, for the message of an assertion.
+    /// Its exit code and both outputs, for the message of an assertion.
     pub(crate) fn output(&self) -> String {
         format!("exit code {}\n{}\n{}", self.code, self.stderr, self.stdout)
     }
@@ -328,23 +328,23 @@ impl Finished {
             .unwrap_or_else(|error| panic!("{file}: {error}\n{}", self.output()))
     }
 
-    /// `result.json` as it is.
+    /// `result.json` as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.read("result.json")).expect("JSON")
     }
 
-    /// `result.json` as the library reads it.
+    /// `result.json` as the type of the library.
     pub(crate) fn summary(&self) -> Summary {
         serde_json::from_str(&self.read("result.json")).expect("a summary")
     }
 }
 
-/// `report` of the result directory a run has left.
+/// `report` of the result directory of a run.
 pub(crate) fn report_of(finished: &Finished) -> Tool {
     Tool::new().current_dir(finished.scratch()).args(["report", "out"])
 }
 
-/// Every record that was sent arrived once, in order and unchanged.
+/// Asserts that every record was processed once, in order and unchanged.
 #[track_caller]
 pub(crate) fn assert_clean(summary: &Summary) {
     let l = &summary.ledger;
@@ -352,7 +352,7 @@ pub(crate) fn assert_clean(summary: &Summary) {
     let trouble = [l.failed, l.indeterminate, l.lost, l.duplicated, l.reordered, l.corrupt];
     assert_eq!(trouble, [0; 6], "{l:?} {:?}", summary.warnings);
     assert_eq!((l.other_producers, summary.wrong_partition), (0, 0), "{l:?}");
-    // What is processed again is work, but no achievement.
+    // The achieved rate does not count records that are processed again.
     let achieved = summary.achieved_per_s * summary.duration_s;
     assert!(achieved <= l.sent as f64 + 0.5, "{achieved} of {}", l.sent);
     let sum =
@@ -361,7 +361,7 @@ pub(crate) fn assert_clean(summary: &Summary) {
     assert_eq!(sum(|p| p.ledger.delivered), l.delivered);
 }
 
-/// Who had a partition, in order: consumer and start.
+/// The owners of a partition, in order: consumer and number of its start.
 pub(crate) fn owners(partition: &PartitionSummary) -> Vec<(u32, u32)> {
     partition.owners.iter().map(|owner| (owner.consumer, owner.start)).collect()
 }

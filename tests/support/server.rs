@@ -1,21 +1,21 @@
-//! A server that is not a Kafka broker, in the process of the test.
+//! Servers that are no Kafka brokers, in the process of the test.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-/// What it does with a connection once the first bytes have come.
+/// The reaction of a server to the first bytes of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
-    /// Nothing; the connection stays open.
+    /// It sends nothing, and the connection stays open.
     Silence,
-    /// Closes it.
+    /// It closes the connection.
     Close,
-    /// Sends these bytes and leaves it open.
+    /// It sends these bytes, and the connection stays open.
     Bytes(&'static [u8]),
 }
 
-/// Starts one on a free port; it ends with the process of the test.
+/// Starts a server on a free port. It ends with the process of the test.
 pub(crate) fn start(answer: Answer) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -38,11 +38,11 @@ pub(crate) fn start(answer: Answer) -> SocketAddr {
     address
 }
 
-/// Bytes of a request over HTTP that are read: enough for a form.
+/// Largest number of bytes that are read of an HTTP request: enough for a form.
 const REQUEST_BYTES_MAX: usize = 16 << 10;
 
-/// Starts a server that answers each request over HTTP with the status and the JSON that `answer` makes of its text; it
-/// ends with the process of the test.
+/// Starts an HTTP server that responds to each request with the status and the JSON that `answer` returns for its text.
+/// It ends with the process of the test.
 pub(crate) fn answering(answer: impl Fn(&str) -> (u16, String) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -60,7 +60,7 @@ pub(crate) fn answering(answer: impl Fn(&str) -> (u16, String) + Send + 'static)
     address
 }
 
-/// A request with its body, as far as it comes.
+/// A request with its body, as far as it is received.
 fn request(stream: &mut TcpStream) -> String {
     let (mut text, mut piece) = (String::new(), [0; 1024]);
     while text.len() < REQUEST_BYTES_MAX {
@@ -81,15 +81,15 @@ fn request(stream: &mut TcpStream) -> String {
     text
 }
 
-/// An address at which a connection is neither taken nor refused: as many wait to be taken as the system lets wait, and
-/// it drops the packets of more, as a firewall does. Ends when it is dropped.
+/// An address at which a connection is neither accepted nor refused. Its backlog is full, so the operating system drops
+/// the packets of further connections, as a firewall does. Dropping the value closes the socket.
 pub(crate) struct Dropping {
     pub(crate) address: SocketAddr,
     _listener: TcpListener,
     _waiting: Vec<TcpStream>,
 }
 
-/// Connections that are made to fill one up; the standard library asks for room for 128.
+/// Largest number of connections that are made to fill a backlog. The standard library requests a backlog of 128.
 const WAITING_MAX: usize = 10_000;
 
 pub(crate) fn dropping() -> Dropping {
@@ -108,7 +108,7 @@ pub(crate) fn closed() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr()).expect("an address")
 }
 
-/// Starts a server that passes everything on to `to`, each piece after `delay`; it ends with the process of the test.
+/// Starts a server that forwards all bytes to `to`, each piece after `delay`. It ends with the process of the test.
 pub(crate) fn slow(to: SocketAddr, delay: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
