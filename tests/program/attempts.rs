@@ -21,7 +21,7 @@ cpu_share = 1.0
 [expect]
 lost = 0
 ";
-/// No machine is that idle: the run is invalid.
+/// A limit that every machine exceeds, so the run is invalid.
 const INVALID: &str = "limits.cpu_share=0.000001";
 
 #[test]
@@ -60,7 +60,7 @@ fn a_run_that_decides_is_not_repeated() {
         assert!(finished.stdout.contains("saved to out (attempt 1 of 3)"), "{}", finished.output());
         assert!(!finished.scratch().join("out-attempt-2").exists());
     }
-    // Where a later attempt would have no room, the first one does not begin.
+    // The first attempt does not begin if the directory of a later one is not empty.
     let tool = Tool::new().file("load.toml", SHORT.as_bytes());
     std::fs::create_dir(tool.path("out-attempt-3")).expect("a directory");
     std::fs::write(tool.path("out-attempt-3/kept"), "").expect("a file");
@@ -70,7 +70,7 @@ fn a_run_that_decides_is_not_repeated() {
     assert!(!finished.out().exists());
 }
 
-/// `ci/run.sh`, with settings.
+/// Runs `ci/run.sh` with these settings. Returns the exit code, the output, and the directory.
 fn ci(settings: &[(&str, &str)]) -> (i32, String, tempfile::TempDir) {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     std::fs::write(scratch.path().join("load.toml"), SHORT).expect("a file");

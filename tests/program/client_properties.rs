@@ -1,5 +1,5 @@
-//! Client properties from outside the scenario: they choose no cluster, weaken no promise, run no code, and are never
-//! shown. A marker stands for every value.
+//! Client properties from outside the scenario: they select no cluster, change no controlled property, run no code, and
+//! are never shown. Every value is a marker.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -15,12 +15,12 @@ use rdkafka::types::RDKafkaConfRes;
 const BRIEF: &str = "[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"10/s\"\n\
                      [run]\nwarmup = \"0s\"\nduration = \"1s\"\n[limits]\nlateness_p99 = \"1h\"\n";
 
-/// The value of everything. A number begins with it, so that properties with numbers take it, too.
+/// The value of every property. It begins with a digit, for properties that are numbers.
 const MARKER: &str = "7hunter2marker";
-/// What is searched for.
+/// The part of the marker that tests search for.
 const MARK: &str = "hunter2";
 
-/// Neither streams nor files of a run have the marker.
+/// Asserts that neither the outputs nor the files of a run contain the marker.
 #[track_caller]
 fn assert_unmarked(finished: &Finished, what: &str) {
     assert!(!finished.output().contains(MARK), "{what}: {}", finished.output());
@@ -59,7 +59,7 @@ fn variable(name: &str) -> String {
     format!("{}{}", known::VARIABLES, name.to_uppercase().replace('.', "_"))
 }
 
-/// Where librdkafka's source lies.
+/// The directory of librdkafka's source.
 fn librdkafka() -> PathBuf {
     let cargo = |arguments: &[&str]| {
         let asked = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output();
@@ -67,7 +67,7 @@ fn librdkafka() -> PathBuf {
     };
     let version = cargo(&["-vV"]);
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
-    // Without the network: what this test was built from is there.
+    // The sources of this build are on the machine, so no network is needed.
     let asked = ["metadata", "--offline", "--format-version", "1", "--filter-platform", host];
     let metadata = cargo(&asked);
     let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("JSON");
@@ -104,7 +104,7 @@ fn every_property_of_librdkafka_is_decided() {
     let undecided: Vec<&&str> =
         names.iter().filter(|name| known::treatment(name).is_none()).collect();
     assert!(undecided.is_empty(), "{undecided:?}");
-    // And what is decided is there.
+    // Every name with a decision exists in librdkafka.
     for name in
         known::names().filter(|name| *name != "plugin.library.paths" && !name.starts_with("ut_"))
     {
@@ -116,7 +116,7 @@ fn every_property_of_librdkafka_is_decided() {
     }
 }
 
-/// Every name there is, some of the Java client, and some that are slips.
+/// All known names, some of the Java client, and some misspelled ones.
 fn every_name() -> Vec<String> {
     let java =
         ["sasl.jaas.config", "ssl.truststore.password", "ssl.keystore.key", "key.serializer"];
@@ -141,7 +141,7 @@ fn no_value_is_shown_whatever_property_it_is_of() {
     }
 }
 
-/// Properties the client takes, each with the marker.
+/// Properties that the client accepts, each with the marker.
 fn taken() -> String {
     let names = ["sasl.username", "sasl.password", "client.rack"];
     let marked = names.iter().map(|name| format!("{name} = {MARKER}\n"));
@@ -158,13 +158,13 @@ fn no_value_is_shown_by_a_run() {
     let tool = with_file(Tool::run_text(BRIEF), &format!("{}debug = all\n", taken()));
     let finished = tool.args(["-vv"]).env("LANEKEEPER_CLIENT_SASL_USERNAME", MARKER).exits(0);
     assert_unmarked(&finished, "embedded");
-    // It had something to say, its own properties included.
+    // The client's log has content, and its properties among it.
     says(&finished, &["client log", "client.rack = (hidden)"]);
     let config = finished.summary().client_config;
     let value = |name: &str| config[name].value.as_deref();
     assert_eq!(value("consumer.client.rack"), Some("(hidden)"));
     assert_eq!(value("producer.security.protocol"), Some("plaintext"));
-    // It was set twice and not given to the client, and that is said.
+    // It was set twice and not passed to the client, and the result contains that.
     let user = &config["producer.sasl.username"];
     assert_eq!((&user.value, user.overruled.len()), (&None, 2), "{user:?}");
     let finished = with_file(Tool::run_text(BRIEF), &taken()).args(["--broker", "sim"]).exits(0);
@@ -173,7 +173,7 @@ fn no_value_is_shown_by_a_run() {
 
 #[test]
 fn no_value_is_shown_by_a_run_that_fails() {
-    // It takes connections and says something that is not Kafka.
+    // It accepts connections and sends bytes that are not Kafka's protocol.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     std::thread::spawn(move || {
@@ -210,7 +210,7 @@ fn no_value_is_shown_by_a_run_that_fails() {
         assert_unmarked(&finished, name);
         says(&finished, &["`ssl."]);
     }
-    // A file of the client's own is not there, and its name is a value, too.
+    // The file of the property does not exist, and its name is a hidden value.
     let tool = with_file(Tool::run_text(BRIEF), &format!("plugin.library.paths = {MARKER}\n"));
     let finished = tool.args(["-vv", "--allow-exec", "--bootstrap", &address]).exits(2);
     assert_unmarked(&finished, "a plugin");
@@ -229,7 +229,7 @@ fn commands_are_not_told_secrets() {
     assert_unmarked(&finished, "env");
 }
 
-/// A server that counts who connects.
+/// A server that counts connections.
 struct Watched(TcpListener);
 
 impl Watched {
@@ -288,7 +288,7 @@ fn the_embedded_and_the_simulated_cluster_are_all_that_is_talked_to() {
         let finished = tool.env("LANEKEEPER_CLIENT_SASL_USERNAME", "me").exits(0);
         support::assert_clean(&finished.summary());
     }
-    // The same in a scenario.
+    // The same properties in a scenario.
     let client = "[client]\nsecurity.protocol = \"sasl_ssl\"\nbroker.address.family = \"v6\"\n";
     for (broker, warning) in [
         ("embedded", "has no effect on the embedded cluster"),
@@ -316,7 +316,7 @@ fn what_a_run_promises_is_not_weakened_from_outside() {
         );
     }
     says(&finished, &["`load.acks` of the scenario decides it", "remove it, and use `load.acks`"]);
-    // What the scenario says is not replaced behind its back.
+    // A file does not replace a property of the scenario.
     let tool =
         with_file(check(), "fetch.min.bytes=9\n").args(["--set", "client.fetch.min.bytes=5"]);
     says(&tool.exits(2), &["`client.fetch.min.bytes` has another value in `c.properties`, line 1"]);
@@ -344,7 +344,7 @@ fn code_files_and_servers_need_consent() {
         says(&finished, &[property.split(' ').next().expect("a name"), does, "`--allow-exec`"]);
         assert!(!finished.out().exists());
     }
-    // Code needs it wherever it is written, and nothing is loaded by looking.
+    // Code needs `--allow-exec` in each source of properties, and `check` loads none.
     let run = with_file(Tool::run_text(BRIEF), "plugin.library.paths = x.so\n");
     says(&run.exits(2), &["`c.properties`, line 1", "`--allow-exec`"]);
     with_file(check(), "plugin.library.paths = x.so\n").exits(0);
@@ -390,7 +390,7 @@ fn a_client_file_that_is_none_is_refused() {
     says(&tool.args(["--client-config", "pipe"]).exits(2), &["it is a pipe"]);
     let long = "# x\n".repeat(300_000);
     says(&with_file(check(), &long).exits(2), &["larger than 1 MiB"]);
-    // With a scenario that is wrong as well, both are said.
+    // If the scenario has a mistake as well, both are reported.
     let finished = with_file(check(), "nonsense\n").args(["--set", "run.duraton=1s"]).exits(2);
     says(&finished, &["did you mean `duration`?", "`c.properties`, line 1"]);
 }

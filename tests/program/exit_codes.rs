@@ -1,4 +1,4 @@
-//! The command line as a user or a CI job sees it: exit codes, texts, streams.
+//! The command line as users and CI jobs see it: exit codes, texts, streams.
 
 use std::path::{Path, PathBuf};
 
@@ -45,11 +45,12 @@ fn figures_that_are_in_doubt_are_4_with_the_reason_and_the_remedy() {
     assert!(finished.stdout.contains(reason), "{}", finished.stdout);
 }
 
-/// A control group of the machine with a quota; removed when it is dropped.
+/// A control group of the machine with a CPU quota. Dropping the value removes it.
 struct Group(PathBuf);
 
 impl Group {
-    /// A group that may use so many CPUs; none where the system or this user's rights have no such thing.
+    /// A group that may use this number of CPUs; `None` if the operating system or the rights of this user do not allow
+    /// one.
     fn with_quota(cpus: f64) -> Option<Group> {
         let name = format!("lanekeeper-test-{}", std::process::id());
         let quota = (cpus * 100_000.0).to_string();
@@ -76,12 +77,12 @@ impl Drop for Group {
     }
 }
 
-/// With a fifth of a CPU, a fifth of one core fully used is everything there is. Where no control group can be made,
-/// the tests of `measure::CpuLimit` have to do.
+/// With a quota of a fifth of a CPU, a process that uses a fifth of a core is fully loaded. If no control group can be
+/// made, only the tests of `measure::CpuLimit` check this.
 #[test]
 fn a_quota_that_is_used_up_is_a_tester_in_its_own_way() {
     let Some(group) = Group::with_quota(0.2) else { return };
-    // Six times what it may use.
+    // The work needs six times the quota.
     let text = "[topic]\npartitions = 2\n[load]\nproducers = 60\nrate = \"10/s\"\n\
                 [consumers]\nwork = { cpu = \"2ms\" }\n\
                 [run]\nwarmup = \"0s\"\nduration = \"3s\"\ndrain = \"1s\"\n";
@@ -95,7 +96,7 @@ fn a_quota_that_is_used_up_is_a_tester_in_its_own_way() {
     assert!(finished.stdout.contains("of the 0.2 CPUs it may use"), "{}", finished.stdout);
 }
 
-/// `run` and `check` of a file with this content.
+/// Asserts that `run` and `check` of a file with this content fail with these texts.
 fn refused(content: &[u8], texts: &[&str]) {
     for command in ["run", "check"] {
         let finished = Tool::new().file("x.toml", content).args([command, "x.toml"]).exits(2);
@@ -113,7 +114,7 @@ fn bad_scenarios_are_2_and_say_what_to_do() {
     refused(b"[load]\npayload = \"20B\"\n", &["x.toml:2", "has no room for the stamp", "48B"]);
     refused(b"[load]\nproducrs = 20\n", &["x.toml:2", "did you mean `producers`?"]);
     refused(b"[load\n", &["x.toml:1"]);
-    // Every mistake at once.
+    // All mistakes are reported together.
     let many = b"[topic]\npartitions = 0\n[load]\nrate = \"fast\"\n[sheep]\ncount = 3\n";
     refused(many, &["x.toml:2", "x.toml:4", "x.toml:5"]);
 }
@@ -195,14 +196,14 @@ fn an_interrupted_run_is_130_and_keeps_what_was_measured() {
     assert!(summary.ledger.sent >= 90, "{:?}", summary.ledger);
     support::assert_clean(&summary);
     assert!(finished.stdout.starts_with("INTERRUPTED"), "{}", finished.stdout);
-    // Whether consumers keep up is seen in the last quarter.
+    // The last quarter of the load decides whether consumers keep up.
     says_on_stdout(&finished, &["of 600.0 s: 6 of 7 expectations could be judged, 5 of them hold"]);
     assert_eq!(finished.json()["verdict"], "interrupted");
 }
 
 #[test]
 fn a_consumer_that_can_neither_drain_nor_stop_does_not_hold_the_end_up() {
-    // Each consumer sits in its first record for a minute; the drain is over after a second, the stop after 15.
+    // Each consumer processes its first record for a minute. The drain ends after a second, and the stop after 15 s.
     let slow = ["consumers.work={ wait = \"60s\" }", "run.drain=1s"];
     let finished = Tool::run_text(BRIEF).set(slow).exits(1);
     for text in ["were not read to their end within 1 s", "not every consumer stopped within 15 s"]
@@ -212,7 +213,7 @@ fn a_consumer_that_can_neither_drain_nor_stop_does_not_hold_the_end_up() {
     let summary = finished.summary();
     let ledger = summary.ledger;
     assert_eq!((ledger.delivered, ledger.lost, ledger.unread), (0, 0, ledger.sent));
-    // In order: the pools have finished before what is left is drained.
+    // The pools finish before the drain begins.
     let events = finished.read("events.jsonl");
     let at = |text: &str| events.find(text).unwrap_or_else(|| panic!("no {text}: {events}"));
     assert!(at("pool_finished") < at("\"draining\""), "{events}");
@@ -220,7 +221,7 @@ fn a_consumer_that_can_neither_drain_nor_stop_does_not_hold_the_end_up() {
 
 #[test]
 fn an_interrupted_drain_is_130_and_does_not_wait_for_slow_consumers() {
-    // What comes in a second takes minutes to process.
+    // The records of a second take minutes to process.
     let slow = ["consumers.work={ wait = \"2s\" }", "run.drain=30m"];
     let mut running = Tool::run_text(BRIEF).set(slow).start();
     running.await_text("run.log", "draining");
@@ -264,13 +265,14 @@ fn says_on_stdout(finished: &Finished, texts: &[&str]) {
 
 #[test]
 fn a_second_interruption_ends_the_process_at_once() {
-    // No answer comes for a long time.
+    // The server does not respond for a long time.
     let address = support::server::start(Answer::Silence).to_string();
     let tool = Tool::run_text(BRIEF).args(["--bootstrap", &address]).set(["run.startup=10m"]);
     let mut running = tool.start();
     running.await_text("scenario.toml", "[topic]");
     let finished = running.interrupt_until_it_ends();
-    // Before it listens, a signal ends it without a code of its own; a shell says 130 to that, too.
+    // A signal that arrives before the handler is installed ends it without an exit code. A shell reports 130 for that
+    // as well.
     assert!(matches!(finished.code, 130 | -1), "{}", finished.output());
     assert!(!finished.out().join("result.json").exists());
 }
@@ -286,7 +288,7 @@ fn json_is_all_there_is_on_stdout_when_asked_for() {
 fn pipes_get_no_colours() {
     let finished = Tool::run_text(BRIEF).arg("-v").exits(0);
     assert!(!finished.output().contains('\u{1b}'), "{}", finished.output());
-    // They come when they are forced, unless NO_COLOR says no.
+    // Colours can be forced, unless NO_COLOR is set.
     let coloured = |no_colour: &[&str]| {
         let tool = Tool::new().args(["check", "nowhere.toml"]).env("CLICOLOR_FORCE", "1");
         let tool = no_colour.iter().fold(tool, |tool, name| tool.env(name, "1"));
@@ -312,7 +314,7 @@ fn help_teaches() {
     ] {
         assert!(finished.stdout.contains(text), "`{text}`\n{}", finished.stdout);
     }
-    // Every example is a command that works on a file that is there.
+    // Every example is a valid command with an existing file.
     let whole = |help: &str| help.replace("\\\n   ", "");
     let examples = whole(finished.stdout.split("Examples:").nth(1).expect("examples"));
     for line in examples.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -323,7 +325,7 @@ fn help_teaches() {
     for command in ["run", "check", "report", "schema", "completions", "explore", "replay"] {
         let finished = Tool::new().args([command, "--help"]).exits(0);
         assert!(finished.stdout.contains("Usage:"), "{}", finished.stdout);
-        // Examples of what takes more than a file.
+        // Examples of commands with more arguments.
         let help = whole(&finished.stdout);
         for example in help.lines().filter_map(|line| line.strip_prefix("  lanekeeper ")) {
             let file = example.split(' ').nth(1).expect("a file");
@@ -335,7 +337,7 @@ fn help_teaches() {
     assert_eq!(finished.stdout, concat!("lanekeeper ", env!("CARGO_PKG_VERSION"), "\n"));
 }
 
-/// Text is broken between words, and an example only where a shell goes on with the next line.
+/// Texts are wrapped between words, and examples only with a backslash before the line break.
 #[test]
 fn help_fits_into_80_columns() {
     let help = |command: Option<&str>| {
@@ -416,7 +418,7 @@ fn check_says_what_will_happen_and_touches_nothing() {
         let left = std::fs::read_dir(finished.scratch()).expect("a directory").count();
         assert_eq!(left, 0, "{path}");
     }
-    // No cluster has to be there.
+    // It needs no cluster.
     let path = root().join("scenarios/kill-one-consumer.toml");
     let tool = Tool::new().arg("check").arg(path).args(["--bootstrap", "127.0.0.1:1"]);
     let finished = tool.exits(0);

@@ -1,22 +1,22 @@
-//! What commands of faults have broken is healed: at the end of a run, after a signal, and after a crash of the process.
+//! The effects of `exec` faults are healed: at the end of a run, after a signal, and after a crash of the process.
 
 use std::path::Path;
 
 use crate::support::{Running, Tool};
 
-/// A load of ten minutes, of which the first second is enough.
+/// A load of ten minutes, of which tests use the first second.
 const LONG: &str = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"10/s\"\n\
                     [run]\nwarmup = \"0s\"\nduration = \"10m\"\n";
 const LEASE: &str = "out/lease.jsonl";
 
-/// A fault that makes a file and takes it away again.
+/// A fault that creates a file, and removes it again.
 fn fault(at: &str, name: &str) -> String {
     format!(
         "[[fault]]\nat = \"{at}\"\nfor = \"5m\"\nexec = {{ start = [\"touch\", \"{name}\"], end = [\"rm\", \"{name}\"] }}\n"
     )
 }
 
-/// A run whose commands have made these files.
+/// A run whose commands have created these files.
 fn broken(text: &str, files: &[&str]) -> Running {
     let mut running = Tool::run_text(text).arg("--allow-exec").start();
     for file in files {
@@ -63,7 +63,7 @@ fn what_a_killed_run_has_broken_is_healed_by_a_command_and_keeps_others_from_run
         assert_eq!(mode & 0o777, 0o600);
     }
 
-    // A run that would be beside its result does not begin.
+    // A run beside an unhealed one does not begin.
     let next = ["run", "scenario.toml", "--allow-exec", "--out", "next"];
     let refused = Tool::new().current_dir(scratch).args(next).exits(3);
     for text in ["2 faults unhealed", "lanekeeper heal ./out/lease.jsonl --allow-exec"] {
@@ -71,7 +71,7 @@ fn what_a_killed_run_has_broken_is_healed_by_a_command_and_keeps_others_from_run
     }
     assert!(!scratch.join("next").exists());
 
-    // Without leave they are listed.
+    // Without `--allow-exec` they are only listed.
     let listed = heal(scratch, &["."]).exits(2);
     for text in ["touch first", "healed by: rm first", "rm second", "`scenario`"] {
         assert!(listed.stdout.contains(text), "`{text}` {}", listed.output());
@@ -82,7 +82,7 @@ fn what_a_killed_run_has_broken_is_healed_by_a_command_and_keeps_others_from_run
     let healed = heal(scratch, &["out", "--allow-exec"]).exits(0);
     let lines: Vec<&str> =
         healed.stdout.lines().filter(|line| line.starts_with("healed: ")).collect();
-    // The latest first.
+    // The latest fault is healed first.
     assert_eq!(lines, ["healed: rm second", "healed: rm first"]);
     for gone in ["first", "second", LEASE] {
         assert!(!scratch.join(gone).exists(), "{gone}");
@@ -122,11 +122,11 @@ fn what_does_not_heal_stays_in_the_lease_and_no_second_broker_is_stopped() {
     std::fs::write(scratch.join("switch"), "").expect("a writable scratch");
     heal(scratch, &["--allow-exec", "out/lease.jsonl"]).exits(0);
     assert!(!scratch.join(LEASE).exists());
-    // The result is still there.
+    // The result still exists.
     assert!(finished.out().join("result.json").exists());
 }
 
-/// What a round has broken and not healed is no cluster for the next one.
+/// No round begins on a cluster with an unhealed fault of an earlier round.
 #[test]
 fn a_comparison_begins_no_round_on_what_an_earlier_one_has_not_healed() {
     let text = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"10/s\"\n\
@@ -146,13 +146,13 @@ fn a_comparison_begins_no_round_on_what_an_earlier_one_has_not_healed() {
         assert!(refused.stderr.contains(text), "`{text}` is not in\n{}", refused.output());
     }
     assert_eq!(starts(), 1, "{}", refused.output());
-    // Nor does the same command, until it is healed.
+    // The same command begins no round either, until the fault is healed.
     compare(Tool::new().current_dir(scratch)).exits(3);
     assert_eq!(starts(), 1);
     std::fs::write(scratch.join("switch"), "").expect("a writable scratch");
     heal(scratch, &["--allow-exec"]).exits(0);
     compare(Tool::new().current_dir(scratch)).exits(0);
-    // The warm-up and a round of each variant.
+    // One start for the warm-up, and one for a round of each variant.
     assert_eq!(starts(), 4);
 }
 

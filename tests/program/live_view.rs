@@ -1,4 +1,4 @@
-//! The live view on a terminal that `script` provides: how it is left, and what keeps it away.
+//! The live view on a terminal of `script`: its end, and the conditions under which it is not shown.
 
 use std::io::Write;
 use std::path::Path;
@@ -25,7 +25,7 @@ kill = { consumer = 1 }
 const ENTERED: &str = "\u{1b}[?1049h";
 const LEFT: &str = "\u{1b}[?1049l";
 const LOOK: Duration = Duration::from_millis(20);
-/// 60 s: only a hang takes that long.
+/// 60 s, which only a hang exceeds.
 const LOOKS_MAX: u32 = 3_000;
 
 /// A run on a terminal of 80 x 24.
@@ -54,13 +54,13 @@ impl OnTerminal {
         self.scratch.path()
     }
 
-    /// All that came to the terminal.
+    /// All output to the terminal.
     fn shown(&self) -> String {
         let bytes = std::fs::read(self.path().join("typescript")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Waits for a word: the view moves over blanks and does not write them.
+    /// Waits for a word. The view writes no blanks, so it must be a single word.
     fn wait_for(&mut self, text: &str) {
         for _ in 0..LOOKS_MAX {
             if self.shown().contains(text) {
@@ -79,11 +79,11 @@ impl OnTerminal {
 
     fn signal(&self, signal: &str) {
         let id = std::fs::read_to_string(self.path().join("pid")).expect("a process id");
-        // The second of two signals may find it gone.
+        // The process may have ended before the second of two signals.
         let _ = Command::new("kill").args([signal, id.trim()]).status().expect("`kill` is there");
     }
 
-    /// Waits for its end; returns its exit code, what it showed and what it left.
+    /// Waits for its end. Returns its exit code, its output and its directory.
     fn finish(mut self) -> (i32, String, TempDir) {
         for _ in 0..LOOKS_MAX {
             if let Some(status) = self.child.try_wait().expect("a child") {
@@ -97,7 +97,7 @@ impl OnTerminal {
     }
 }
 
-/// What was shown after the view was left, for the last time.
+/// The output after the last end of the view.
 fn after(shown: &str) -> &str {
     assert_eq!(shown.matches(ENTERED).count(), 1, "{shown}");
     let (before, after) = shown.rsplit_once(LEFT).unwrap_or_else(|| panic!("never left\n{shown}"));
@@ -122,7 +122,7 @@ fn q_ends_the_run_and_keeps_its_results() {
     let after = after(&shown);
     assert!(after.contains("interrupted: stopping and saving results"), "{after}");
     assert!(after.contains("INTERRUPTED") && after.contains("saved to out"), "{after}");
-    // With colours, because the terminal has them.
+    // Colours are on, because the terminal supports them.
     assert!(shown.contains("38;5;"), "{shown}");
 }
 

@@ -1,5 +1,5 @@
-//! All machines of supervision in one model: slots, gate, watchdogs and poison watch, wired as the supervisor wires
-//! them, with hosts that work, die, hang and come back too late, driven by random histories in virtual time.
+//! A model with all machines of supervision: slots, gate, watchdogs and poison watch, connected as in the supervisor.
+//! Its hosts work, fail, hang and return late, in random histories in virtual time.
 
 mod partition;
 
@@ -22,18 +22,19 @@ use partition::{Hang, Host, Partition};
 
 const PARTITIONS: usize = 4;
 const RUN: RunId = RunId(42);
-/// What the supervisor looks at twice a second and hosts poll more often.
+/// A step of the model: hosts poll in each step, and watchdogs are checked in every fifth, 250 ms apart as in the
+/// supervisor.
 const TICK: Duration = Duration::from_millis(50);
 const LOOK_EVERY: u32 = 5;
-/// All delays together are shorter than this, so every consumer that may come back has.
+/// Longer than all delays together, so every consumer that may be restarted has been.
 const LONG: Duration = Duration::from_secs(180);
 
-/// What happens, to which partition, and how much of it.
+/// An event of a history, with its partition and amount.
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     Append(usize, i64),
     Work(usize, i64),
-    /// The handler panics; what came before it in its batch counts, or is lost with it.
+    /// The handler panics. The earlier records of its batch count if the flag is set, or are lost with it.
     Panic(usize, bool),
     Kill(usize),
     ClientBreaks(usize),
@@ -51,16 +52,16 @@ use Happening::{
     Work as Works,
 };
 
-/// What is wired wrongly.
+/// A planted defect in the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Defect {
-    /// The gate is not told of slots that wait when it shuts.
+    /// The gate gets no notice of slots that wait when it closes.
     ForgottenHold,
-    /// The watchdog's remedy hits the neighbour.
+    /// The watchdog's remedy is applied to the neighbour.
     WrongNeighbour,
 }
 
-/// Why a host ended.
+/// The reason why a host ended.
 enum Failure {
     Killed,
     Own(Option<i64>),
@@ -76,7 +77,7 @@ struct World {
     gate: Gate<usize>,
     gate_random: Random,
     gate_timer: Option<(u64, Time)>,
-    /// Slots the gate lets through, and when.
+    /// Slots that the gate releases, and the times.
     releases: BTreeMap<usize, Time>,
     poison: PoisonWatch,
     zombies: Vec<(usize, Host)>,
@@ -152,7 +153,7 @@ impl World {
         partition.host = Some(Host { machine, position, pending: 0, skips, hang: None });
     }
 
-    /// As `actors::supervisor::ending` does it.
+    /// As in `actors/supervisor/child_exit.rs`.
     fn end(&mut self, id: usize, failure: Failure) {
         let partition = &mut self.partitions[id];
         let Some(host) = partition.host.take() else { return };
@@ -226,7 +227,7 @@ impl World {
         }
     }
 
-    /// Hosts poll: on a cluster that is down their clients break, and otherwise they are up.
+    /// Hosts poll. While the cluster is down their clients fail, and otherwise they become ready.
     fn poll(&mut self) {
         for id in 0..PARTITIONS {
             let Some(host) = &self.partitions[id].host else { continue };
@@ -247,7 +248,7 @@ impl World {
         }
     }
 
-    /// As `actors::supervisor::looking` does it.
+    /// As in `actors/supervisor/watchdogs.rs`.
     fn check_watchdogs(&mut self) {
         for id in 0..PARTITIONS {
             let (now, is_down) = (self.now, self.is_down);
@@ -267,7 +268,7 @@ impl World {
             assert!(is_hung || remedy.is_none(), "a remedy for a healthy consumer");
             match remedy {
                 None | Some(Remedy::Note) => {}
-                // Helps half of the time.
+                // A reassignment helps in half of the cases.
                 Some(Remedy::Reassign) if next % 2 == 0 => host.hang = None,
                 Some(Remedy::Reassign) => {}
                 Some(Remedy::Replace | Remedy::GiveUp)
@@ -383,7 +384,7 @@ impl World {
         }
     }
 
-    /// Everything is well again: every consumer that was not given up comes back and reads to the end.
+    /// Ends all faults. Every consumer that was not given up is restarted and reads to the end.
     fn heal(&mut self) {
         self.is_down = false;
         for partition in &mut self.partitions {
@@ -448,7 +449,7 @@ proptest! {
     }
 }
 
-/// A check that has never caught anything proves nothing.
+/// The checks find planted defects.
 #[test]
 fn what_is_wired_wrongly_is_noticed() {
     for (defect, said) in [

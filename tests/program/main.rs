@@ -1,4 +1,4 @@
-//! The program as its users call it: arguments, exit codes, outputs, pages and machines that read them.
+//! Tests of the program as users call it: arguments, exit codes, outputs, pages, and other programs that read them.
 
 mod attempts;
 mod client_properties;

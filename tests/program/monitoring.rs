@@ -1,7 +1,7 @@
-//! `run --metrics`, scraped over HTTP, and what is in `monitoring/`.
+//! `run --metrics`, scraped over HTTP, and the files in `monitoring/`.
 //!
-//! With `LANEKEEPER_PROMETHEUS` naming a directory that has `prometheus` and `promtool`, the alert rules and the queries of
-//! the dashboard are tried with a real Prometheus as well.
+//! If `LANEKEEPER_PROMETHEUS` names a directory with `prometheus` and `promtool`, the alert rules and the queries of
+//! the dashboard are also tested with a real Prometheus.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use support::{Running, Tool, root, text_of};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// GET, with the status and the body; nothing when the server is not there.
+/// GET: returns the status, the head and the body; `None` without a server.
 fn get(address: SocketAddr, path: &str, accept: &str) -> Option<(u32, String, String)> {
     request(address, &format!("GET {path} HTTP/1.1"), accept)
 }
@@ -34,7 +34,7 @@ fn request(address: SocketAddr, line: &str, accept: &str) -> Option<(u32, String
     Some((status, head.to_lowercase(), body.to_owned()))
 }
 
-/// Values by name with labels; every line is a comment or a sample.
+/// Values by name and labels. Asserts that every line is a comment or a sample.
 fn samples(text: &str) -> BTreeMap<String, f64> {
     let mut samples = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -81,7 +81,7 @@ lost = 0
 fn a_run_is_scraped_until_its_verdict_was() {
     let (mut running, address) = run(SHORT);
     let (mut last, mut during) = (None, None);
-    // The endpoint ends with the run.
+    // The endpoint closes with the run.
     while running.is_running() {
         let Some((status, head, body)) = get(address, "/metrics", "text/plain") else { continue };
         assert_eq!(status, 200, "{body}");
@@ -117,7 +117,7 @@ fn a_run_is_scraped_until_its_verdict_was() {
     assert_eq!(during["lanekeeper_consumer_restarts_total{consumer=\"1\"}"], 1.0);
     names_are_known(&text);
 
-    // The last scrape says what the result says, and nothing that is only so while a run goes on.
+    // The last scrape has the figures of the result, and no figures of a running run.
     let (last, summary) = (last.expect("a scrape"), finished.summary());
     assert_eq!(last["lanekeeper_run_verdict{verdict=\"passed\"}"], 1.0);
     assert_eq!(last["lanekeeper_run_verdict{verdict=\"failed\"}"], 0.0);
@@ -138,7 +138,7 @@ fn a_run_is_scraped_until_its_verdict_was() {
     buckets_add_up(&last);
 }
 
-/// Buckets are cumulative, and the last one has all values.
+/// Asserts that buckets are cumulative, and that the last one has all values.
 fn buckets_add_up(last: &BTreeMap<String, f64>) {
     for partition in 0..3 {
         let of_it = format!("partition=\"{partition}\"");
@@ -156,7 +156,7 @@ fn buckets_add_up(last: &BTreeMap<String, f64>) {
     }
 }
 
-/// The metrics that the rules and the dashboard name are those of a scrape.
+/// Asserts that a scrape has all metrics that the rules and the dashboard name.
 fn names_are_known(text: &str) {
     let there: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
@@ -225,7 +225,7 @@ fn other_requests_and_clients_that_say_nothing_are_no_harm() {
     drop(silent);
 }
 
-/// A process that is ended with its test.
+/// A process that ends with its test.
 struct Served(Child);
 
 impl Drop for Served {
@@ -235,10 +235,10 @@ impl Drop for Served {
     }
 }
 
-/// Everything a query finds within the last five minutes.
+/// The series that a query finds within the last five minutes.
 fn query(prometheus: SocketAddr, query: &str) -> Vec<Value> {
     let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    // In version 1.0 an answer comes in one piece.
+    // A response in HTTP/1.0 is not chunked.
     let ask = |path: &str| {
         request(prometheus, &format!("GET {path} HTTP/1.0"), "*/*").expect("an answer")
     };
@@ -318,7 +318,7 @@ fn prometheus_fires_the_alert_for_the_stalled_partition_alone() {
     drop(served);
 }
 
-/// Every `expr` in it.
+/// Collects every `expr` in it.
 fn collect(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {

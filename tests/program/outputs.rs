@@ -1,5 +1,5 @@
-//! What programs read of a result: JUnit, Markdown, CSV, annotations and the schema. And the commands around results:
-//! `list`, `init` and `figures`.
+//! Outputs for other programs: JUnit, Markdown, CSV, annotations and the schema. Also the commands `list`, `init` and
+//! `figures`.
 
 use crate::support::{Finished, Tool, report_of, root, text_of};
 use quick_junit::Report;
@@ -9,7 +9,7 @@ const SCENARIO: &str = "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = 
                         [run]\nwarmup = \"0s\"\nduration = \"3s\"\n\
                         [expect]\nrestarts = 0\nlost = 0\n";
 
-/// A run in virtual time, with what is to be written.
+/// A run in virtual time with these overrides and output options.
 fn run(set: &[&str], outputs: &[&str]) -> Tool {
     let tool = Tool::run_text(SCENARIO).args(["--broker", "sim"]);
     tool.set(set.iter().copied()).args(outputs.iter().copied())
@@ -36,7 +36,7 @@ fn junit_has_a_case_for_each_expectation() {
     let wanted: Vec<String> = expectations.iter().map(|it| it.expression.clone()).collect();
     assert_eq!(names, wanted);
     assert!(now.contains("<failure message=\"measured 0\""), "{now}");
-    // A stored result gives the same.
+    // `report` writes the same from the stored result.
     report_of(&finished).args(["--junit", "later.xml"]).exits(1);
     assert_eq!(written(&finished, "later.xml"), now);
 }
@@ -73,7 +73,7 @@ fn the_seconds_as_csv_are_those_of_the_directory() {
     assert_eq!(lines.len(), kept.len());
     for (line, kept) in lines.iter().zip(&kept) {
         for (name, cell) in names.iter().zip(line.split(',')) {
-            // Yes and no are 1 and 0.
+            // `true` and `false` are 1 and 0.
             let flag = kept[*name].as_bool().map(|flag| f64::from(u8::from(flag)));
             let expected = flag.or_else(|| kept[*name].as_f64());
             assert_eq!(cell.parse::<f64>().ok(), expected, "{name} {line}");

@@ -1,4 +1,4 @@
-//! A user's own handler: called in order, supervised, broken by a fault, and told apart from the scenario's work.
+//! A user's handler: it is called in order, supervised, and hit by faults, and it replaces the scenario's work.
 
 mod load_tests;
 mod payloads;
@@ -24,7 +24,7 @@ const LOAD: &str = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"20/
 const KILL: &str =
     "[[fault]]\nat = \"500ms\"\nkill = { consumer = 1 }\n[expect]\nlost = 0\nrestarts = 1\n";
 
-/// A run as a program with its own handlers makes it.
+/// A run with these handlers, as in a user's program.
 fn run_with(handlers: Handlers, scenario: &str) -> Summary {
     let source = Source { name: "own.toml".to_owned(), text: scenario.to_owned() };
     let (plan, found) = compile(&source, &PATIENT.map(str::to_owned), &Overrides::default());
@@ -33,11 +33,11 @@ fn run_with(handlers: Handlers, scenario: &str) -> Summary {
     run(plan, options, Box::new(())).expect("a summary")
 }
 
-/// What every handler of a run was given: partition, incarnation, offset.
+/// The records that the handlers of a run got: partition, incarnation, offset.
 type Given = Arc<Mutex<Vec<(PartitionId, Incarnation, i64)>>>;
 type Script = fn(Incarnation, &Record<'_>) -> Result<(), HandlerError>;
 
-/// Notes every record, and does what its script says.
+/// Notes every record, and calls its script.
 struct Scripted {
     given: Given,
     incarnation: Incarnation,
@@ -59,7 +59,7 @@ fn scripted(script: Script) -> (Handlers, Given) {
     (Handlers::new("scripted", make), given)
 }
 
-/// Offsets a partition's handler was given, by incarnation.
+/// The offsets that the handler of a partition got in an incarnation.
 fn offsets(given: &Given, partition: u32, incarnation: u32) -> Vec<i64> {
     let wanted = (PartitionId(partition), Incarnation(incarnation));
     let given = given.lock().unwrap();
@@ -84,12 +84,12 @@ fn a_handler_gets_every_record_in_order_and_a_new_one_begins_where_the_old_one_e
     let (first, second) = (offsets(&given, 1, 1), offsets(&given, 1, 2));
     assert_eq!(first, (0..first.len() as i64).collect::<Vec<i64>>());
     assert_eq!(second, (second[0]..20).collect::<Vec<i64>>());
-    // What was processed and did not count when the consumer died is processed again; nothing is left out.
+    // Records that were processed but not counted when the consumer failed are processed again, and none is omitted.
     assert!(second[0] <= first.len() as i64, "{first:?} {second:?}");
     assert_eq!(summary.ledger.redelivered, first.len() as u64 - second[0] as u64);
 }
 
-/// The seventh record fails in the first incarnation.
+/// Asserts that the seventh record, which fails in the first incarnation, is processed again.
 fn assert_seventh_is_repeated(script: Script, reason: &str) {
     let (handlers, given) = scripted(script);
     let summary = run_with(handlers, &format!("{LOAD}[expect]\nlost = 0\nredelivered = 0\n"));
@@ -168,7 +168,7 @@ fn a_record_on_which_three_incarnations_die_is_poison() {
     let skip = "[consumers]\npoison = \"skip\"\n[expect]\nlost = 0\nskipped = 1\n";
     let summary = run_with(handlers, &format!("{LOAD}{skip}"));
     assert_eq!(summary.verdict, Verdict::Passed, "{}", full_report(&summary, None));
-    // Each incarnation died on it once, and none processed it.
+    // Each incarnation failed on it once, and none processed it.
     for given in [given, given_on_skip] {
         let tries = given.lock().unwrap().iter().filter(|(p, _, o)| (p.0, *o) == (1, 7)).count();
         assert_eq!(tries, 3);
@@ -194,7 +194,7 @@ fn a_handler_that_cannot_be_made_is_a_failure_with_a_restart() {
 #[test]
 fn the_scenarios_work_is_not_done_beside_a_handler() {
     let (handlers, _) = scripted(|_, _| Ok(()));
-    // Would take minutes.
+    // This work would take minutes.
     let text = LOAD.replace("[run]", "[consumers]\nwork = { wait = \"10s\" }\n[run]");
     let summary = run_with(handlers, &text);
     assert_eq!(summary.ledger.delivered, 40);

@@ -1,5 +1,5 @@
-//! `report --html`: the page of a result. Its figures are those of `result.json`, it loads nothing, and no text from a
-//! scenario or a result is markup in it.
+//! `report --html`: the page of a result. Its figures are those of `result.json`, it loads no other file, and no text
+//! from a scenario or a result is markup in it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use lanekeeper::report::{PageParts, Second, Series, html_page};
 use lanekeeper::summary::{Figure, Summary};
 use serde_json::Value;
 
-/// One of 18 consumers is killed; in virtual time the figures are the same each time.
+/// A run in which one of 18 consumers is killed. In virtual time its figures are the same each time.
 const SHORT: [&str; 3] = ["run.warmup=1s", "run.duration=6s", "fault[0].at=3s"];
 
 fn kill_one() -> Finished {
@@ -24,7 +24,7 @@ fn page_of(finished: &Finished, code: i32) -> String {
     std::fs::read_to_string(finished.scratch().join("page.html")).expect("the page")
 }
 
-/// A text without tags, with its entities resolved.
+/// The text of markup without tags, with entities decoded.
 fn text_of_markup(markup: &str) -> String {
     let mut text = String::new();
     for part in markup.split('<') {
@@ -34,7 +34,7 @@ fn text_of_markup(markup: &str) -> String {
     entities.iter().fold(text, |text, (entity, c)| text.replace(entity, c)).trim().to_owned()
 }
 
-/// The rows of a table: of each the cells with their tags.
+/// The rows of a table: the cells of each, with their tags.
 fn rows<'a>(page: &'a str, figures: &str) -> Vec<Vec<&'a str>> {
     let begin = page.find(&format!("data-figures=\"{figures}\"")).expect("the table");
     let table = &page[begin..begin + page[begin..].find("</table>").expect("its end")];
@@ -51,7 +51,7 @@ fn rows<'a>(page: &'a str, figures: &str) -> Vec<Vec<&'a str>> {
     table.split("<tr").skip(1).map(cells).collect()
 }
 
-/// The value of an attribute.
+/// The value of an attribute; `None` without it.
 fn attribute<'a>(markup: &'a str, name: &str) -> Option<&'a str> {
     let rest = markup.split_once(&format!("{name}=\""))?.1;
     rest.split('"').next()
@@ -161,14 +161,14 @@ fn assert_faults(page: &str, json: &Value) {
     assert_eq!(Some(shown("lag_peak")), fault["lag_peak"].as_f64());
 }
 
-/// Elements that must be closed, for a page that is well formed.
+/// Elements that must be closed in a well-formed page.
 const PAIRED: [&str; 12] = [
     "svg", "g", "path", "rect", "text", "table", "tr", "section", "figure", "details", "div",
     "script",
 ];
 
 fn assert_well_formed(page: &str) {
-    // What is within scripts and styles is no markup.
+    // The content of scripts and styles is no markup.
     let body = page.split("</style>").nth(1).expect("a body");
     for name in PAIRED {
         let opened =
@@ -219,7 +219,7 @@ fn the_page_loads_nothing_and_is_readable_without_script() {
             && page.contains("prefers-color-scheme: dark")
     );
     assert!(page.contains("id=\"heat-p99\"") && page.contains("id=\"heat-lag\""));
-    // What the script makes of the page is no figure.
+    // The figures are in the page without the script.
     let without = page.split("<script>").next().expect("a page");
     assert!(without.contains("data-figures=\"partitions\"") && without.contains("</footer>"));
 }
@@ -260,13 +260,13 @@ fn a_run_that_was_cut_off_has_a_page() {
         assert!(text.contains(said), "{said}");
     }
     assert!(page.contains("id=\"heat-lag\""));
-    // Without the seconds there is a page, too.
+    // A page can be made without `seconds.jsonl`.
     std::fs::remove_file(finished.out().join("seconds.jsonl")).expect("a file");
     let page = page_of(&finished, 130);
     assert!(page.contains("There are no figures over time") && !page.contains("id=\"heat-lag\""));
 }
 
-/// A summary of as many partitions, and an hour of it in which no two cells are alike.
+/// A summary with this number of partitions, and an hour of seconds in which no two cells are equal.
 fn hour(finished: &Finished, partitions: u32) -> (Summary, PageParts) {
     let mut summary = finished.summary();
     let all: Vec<_> = (0..partitions)

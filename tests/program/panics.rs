@@ -1,4 +1,4 @@
-//! A panic is a bug, told in one message; what was measured is kept. A handler that panics is not one.
+//! A panic is a bug that is reported in one message, and the measurements are kept. A panic of a handler is no bug.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -16,12 +16,12 @@ use lanekeeper::scenario::Source;
 /// Two partitions for a second; a restart is immediate.
 const LOAD: &str = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"20/s\"\n\
                     [run]\nwarmup = \"0s\"\nduration = \"1s\"\n";
-/// What the handler is to do; set for the process that a test starts.
+/// Variable with the actions of the handler, in the process that a test starts.
 const DOES: &str = "LANEKEEPER_TEST_HANDLER";
-/// A value that a client gets from the environment.
+/// A value of a client property from the environment.
 const SECRET: &str = "open-sesame-4711";
 
-/// Panics where it is told to.
+/// A handler that panics in `handle` or in `drop`.
 struct Panicking {
     partition: PartitionId,
     in_handle: bool,
@@ -37,13 +37,13 @@ impl Handler for Panicking {
 
 impl Drop for Panicking {
     fn drop(&mut self) {
-        // Nothing of lanekeeper expects that, and one at a time is enough to end a process.
+        // lanekeeper does not expect this panic. A second one at the same time would abort the process.
         let is_due = self.in_drop && !std::thread::panicking() && self.partition.0 == 1;
         assert!(!is_due, "dropped with {SECRET}\u{1b}[2J");
     }
 }
 
-/// In the process that a test starts: a program with handlers, which ends it.
+/// The process that a test starts: a program with these handlers. It does not return.
 #[expect(clippy::exit, clippy::disallowed_methods, reason = "it is a program's `main`")]
 fn program(does: &str) {
     let (in_handle, in_drop) = (does.contains("handle"), does.contains("drop"));
@@ -55,12 +55,12 @@ fn program(does: &str) {
     std::process::exit(code as i32);
 }
 
-/// The name of a test of this file in its program.
+/// The name of a test of this file in its test binary.
 fn own_name(test: &str) -> String {
     format!("panics::{test}")
 }
 
-/// Starts the `test` that calls this once more, in a process of its own, where it is the program.
+/// Starts `test`, which calls this, in another process, where it is the program with handlers.
 fn run(directory: &Path, test: &str, does: &str) -> Output {
     if let Ok(does) = std::env::var(DOES) {
         program(&does);
@@ -103,7 +103,7 @@ fn a_panic_on_another_thread_is_70_and_the_result_is_kept() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("saved to out"));
 }
 
-/// The message is not lost with the screen of the live view.
+/// The message is visible after the end of the live view.
 #[test]
 fn a_panic_gives_the_terminal_back_first() {
     let test = "a_panic_gives_the_terminal_back_first";
@@ -111,7 +111,7 @@ fn a_panic_gives_the_terminal_back_first() {
         program("drop");
     }
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    // A kill drops the handler while the view has the terminal.
+    // A kill drops the handler while the view is shown.
     let load = format!("{LOAD}[[fault]]\nat = \"500ms\"\nkill = {{ consumer = 1 }}\n");
     std::fs::write(scratch.path().join("load.toml"), load).expect("a file");
     let this = std::env::current_exe().expect("a program");
@@ -141,12 +141,12 @@ fn a_panic_gives_the_terminal_back_first() {
 fn a_panic_in_a_simulation_is_70() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     assert_one_message(&run(scratch.path(), "a_panic_in_a_simulation_is_70", "drop sim"));
-    // What came before may help to find it.
+    // The events before the panic are kept.
     let events = std::fs::read_to_string(scratch.path().join("out/events.jsonl"));
     assert!(events.expect("a file").contains("consumer_ready"));
 }
 
-/// An observer that does not survive the first second.
+/// An observer that panics in the first second.
 struct Fragile;
 
 impl Observer for Fragile {
@@ -155,7 +155,7 @@ impl Observer for Fragile {
     }
 }
 
-/// The run goes on to its end, stops its consumers and clears its stage.
+/// The run continues to its end, stops its consumers and deletes its topic.
 #[test]
 fn a_collector_that_panics_is_a_bug_and_not_a_panic_of_the_run() {
     let source = Source { name: "load.toml".to_owned(), text: LOAD.to_owned() };

@@ -1,4 +1,4 @@
-//! `report`: a stored result shown again, also one whose run was cut off.
+//! `report` of a stored result, also of a run that was cut off.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const KILL: &str = "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = \"10
                     [[fault]]\nat = \"1s\"\nkill = { consumer = 1 }\n\
                     [expect]\nlost = 0\nrestarts = 1\n";
 
-/// A run that was ended by SIGKILL after it had kept the second in which its fault was over.
+/// A run that was ended by SIGKILL after it had stored the second in which its fault ended.
 fn cut_off() -> Finished {
     let mut running = Tool::run_text(KILL).start();
     running.await_text("so-far.json", "\"start\":2");
@@ -43,11 +43,11 @@ fn a_run_that_was_killed_is_reported_but_for_its_last_second() {
     assert_eq!(support::owners(&summary.partitions[1]), [(1, 1), (1, 2)]);
 }
 
-/// The account of each partition is that of the seconds kept, and all of them add up to the whole.
+/// Asserts that the account of each partition is that of the stored seconds, and that their sum is that of the run.
 fn assert_accounts(finished: &Finished, summary: &Summary) {
     let mut per_second: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
     for line in finished.read("seconds.jsonl").lines() {
-        // The last line may be torn.
+        // The last line may be incomplete.
         let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
         let partition = line["partition"].as_u64().expect("a partition") as u32;
         per_second.entry(partition).or_default().push(line["delivered"].as_u64().expect("a count"));
@@ -59,7 +59,7 @@ fn assert_accounts(finished: &Finished, summary: &Summary) {
             total += count;
             total
         });
-        // What was processed between the end of the second and the summary's own look is in, too.
+        // The summary also has the records that were processed between the end of the second and its own reading.
         let kept = sums.filter(|sum| *sum <= delivered).last().expect("a second");
         assert!(kept > 0 && delivered - kept < 60, "{kept} {delivered}");
         assert!(p.latency_us.response.count >= kept && p.latency_us.response.p99.is_some());
@@ -129,7 +129,8 @@ fn plain(report: &str) -> String {
     parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
 }
 
-/// The lines of a short report, which fit an old terminal and begin and end with the verdict.
+/// The lines of a short report. Asserts that it has at most 30 lines of 80 columns, and that the verdict begins and
+/// ends it.
 fn short_lines(summary: &Summary, word: &str) -> Vec<String> {
     let report = plain(&short_report(summary, None, "saved to results/kill-one-consumer"));
     let lines: Vec<String> = report.lines().map(str::to_owned).collect();
@@ -167,11 +168,11 @@ fn a_short_report_has_the_figures_of_the_result_in_one_unit() {
     let recovered = summary.faults[0].recovered_ms.expect("a time");
     assert!(text.contains(&format!("recovered {recovered:.1}")), "{recovered}: {text}");
     assert!(text.contains("  7  target of kill") && text.contains("median p99"), "{text}");
-    // Nothing that is 0 is printed as a number.
+    // No figure that is 0 is printed.
     assert!(!lines.iter().any(|line| line.split_whitespace().any(|word| word == "0")), "{text}");
 }
 
-/// What `--partition` prints in 80 columns, the result, and the exit code.
+/// The output of `--partition` in 80 columns, and the result.
 fn of_partition(scenario: &str, partition: &str, set: &[&str]) -> (String, Summary) {
     let tool = Tool::run(scenario).set(set.iter().copied()).env("COLUMNS", "80");
     let finished = tool.args(["--broker", "sim", "--partition", partition]).exits(0);
@@ -211,11 +212,12 @@ fn a_leader_that_moves_is_told_with_the_replicas_in_sync() {
     let seen: Vec<(Option<i32>, usize)> =
         changes.iter().map(|it| (it.leader, it.in_sync.len())).collect();
     assert_eq!(seen, [(Some(1), 3), (Some(2), 2), (Some(2), 3)], "{changes:?}");
-    // The session of the broker is over some seconds after it went down at 5 s; it is back at its end.
+    // The session of the broker ends some seconds after the crash at 5 s. The broker is restarted at the end of the
+    // fault.
     assert!(changes[0].from_s <= 0.0 && (5.0..10.0).contains(&changes[1].from_s), "{changes:?}");
     assert!(told.contains("then broker 2 (2 of 3 replicas in sync)"), "{told}");
     assert!(told.contains("1 change of the leader"), "{told}");
-    // A partition whose leader stayed lost a replica for the time.
+    // A partition with its leader on another broker lost a replica during the fault.
     let other = summary.partitions[1].leadership.as_deref().expect("leaders");
     assert!(other.iter().all(|it| it.leader == Some(2)) && other.len() == 3, "{other:?}");
 }

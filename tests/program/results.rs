@@ -1,4 +1,4 @@
-//! What a run leaves in its directory and in its logs.
+//! The files and the log of a run.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::Value;
 
-/// Six partitions, of which one loses its consumer.
+/// Six partitions, one of whose consumers is killed.
 const KILL: &str = "[topic]\npartitions = 6\n[load]\nproducers = 60\nrate = \"10/s\"\n\
                     [run]\nwarmup = \"500ms\"\nduration = \"2s\"\n\
                     [[fault]]\nat = \"1s\"\nkill = { consumer = 2 }\n\
                     [expect]\nlost = 0\nrestarts = 1\n";
 
-/// Fields of `result.json`. A dot goes into an object, or into the first entry of a list.
+/// Fields of `result.json`. A dot means a field of an object, or of the first entry of a list.
 const FIELDS: &str = "
 schema_version lanekeeper_version verdict invalid_reasons scenario mode members seed broker
 broker_version client client_config host load_started_at epoch_to_load_s duration_s offered
@@ -105,7 +105,7 @@ fn assert_fields(finished: &Finished) {
         FIELDS.split_whitespace().filter(|path| field(&json, path).is_none()).collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert_eq!(json["schema_version"], 4);
-    // What this client cannot tell is no number, and the reason stands beside it.
+    // A figure that this client cannot measure is `null`, and `not_measured` has the reason.
     for part in ["fetch", "waiting"] {
         assert_eq!(json["latency_us"][part], Value::Null);
         let reason = json["not_measured"][format!("latency_us.{part}")].as_str();
@@ -113,7 +113,7 @@ fn assert_fields(finished: &Finished) {
     }
     assert_eq!(json["scenario"], "scenario");
     assert_eq!(json["verdict"], "passed");
-    // Nothing but the checksums is lost on the way through the library's own type.
+    // The library's type keeps all fields except the checksums.
     let summary = finished.summary();
     let mut shown = json.clone();
     let fields = shown.as_object_mut().expect("an object");
@@ -125,7 +125,7 @@ fn assert_fields(finished: &Finished) {
     assert_eq!(summary.overrides, support::PATIENT);
 }
 
-/// The book's table names every field there is.
+/// The book's table has every field.
 #[test]
 fn every_field_of_the_result_is_in_the_book() {
     let text = "[topic]\npartitions = 4\nreplication_factor = 3\n[load]\nproducers = 40\nrate = \"10/s\"\n\
@@ -148,7 +148,7 @@ fn every_field_of_the_result_is_in_the_book() {
     assert!(missing.is_empty(), "not in the book: {missing:?}");
 }
 
-/// The names of all fields; those of tables whose keys are data are left out.
+/// Collects the names of all fields, except in objects whose keys are data.
 fn keys(value: &Value, found: &mut std::collections::BTreeSet<String>) {
     const DATA: [&str; 5] = ["client_config", "files", "given_up", "not_measured", "send_errors"];
     match value {
@@ -165,7 +165,7 @@ fn keys(value: &Value, found: &mut std::collections::BTreeSet<String>) {
     }
 }
 
-/// The lines per second and partition add up to the ledger.
+/// Asserts that the lines per second and partition add up to the ledger.
 fn assert_seconds(finished: &Finished) {
     let mut delivered: BTreeMap<u64, u64> = BTreeMap::new();
     for line in finished.read("seconds.jsonl").lines() {
@@ -181,8 +181,8 @@ fn assert_seconds(finished: &Finished) {
     assert_eq!(summary.ledger.delivered, 60 * 25);
 }
 
-/// The interval log is read by the histogram library's own reader, and its merged histograms are
-/// those of the result.
+/// Asserts that the reader of the histogram library reads the interval log, and that its merged histograms are those of
+/// the result.
 fn assert_histograms(finished: &Finished) {
     let mut merged: BTreeMap<String, Histogram<u64>> = BTreeMap::new();
     let log = finished.read("latency.hlog");
@@ -220,7 +220,7 @@ fn assert_histograms(finished: &Finished) {
     assert_eq!(total("service"), summary.latency_us.service.count);
 }
 
-/// Standard base64 with padding; a crate for it would be one more dependency.
+/// Decodes standard base64 with padding, without another dependency.
 fn decode_base64(text: &str) -> Vec<u8> {
     let value = |c: u8| match c {
         b'A'..=b'Z' => c - b'A',
@@ -241,7 +241,7 @@ fn decode_base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The journal tells the kill's story in order.
+/// Asserts that the journal has the events of the kill in their order.
 fn assert_events(finished: &Finished) {
     let text = finished.read("events.jsonl");
     let events: Vec<Value> =
@@ -255,7 +255,7 @@ fn assert_events(finished: &Finished) {
             let name = event["event"].as_str().expect("a name");
             (name, event["start"].as_u64().unwrap_or(0))
         })
-        // The old client goes away beside the new one's start.
+        // The old client is closed concurrently with the start of the new one.
         .filter(|(name, _)| *name != "consumer_closed")
         .collect();
     // The first restart is immediate.
@@ -270,7 +270,7 @@ fn assert_events(finished: &Finished) {
     assert_eq!(story, expected, "{text}");
 }
 
-/// Every line about a consumer names it and its partition, and nothing names an actor.
+/// Asserts that every line about a consumer names it and its partition, and that no line names an actor.
 fn assert_log(log: &str) {
     let is_log = |line: &&str| line.starts_with("20") && line.contains('Z');
     let lines: Vec<&str> = log.lines().filter(is_log).collect();

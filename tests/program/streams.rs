@@ -1,4 +1,4 @@
-//! Where output goes is closed, full, or gone: what a command says and exits with then.
+//! Outputs that are closed or full, or whose reader has ended: the messages and exit codes of each command.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use crate::support::{Finished, PATIENT, Tool};
 const SMALL: &str = "[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"20/s\"\n\
                      [run]\nwarmup = \"0s\"\nduration = \"2s\"\n[expect]\nlost = 0\n";
 
-/// Every command that prints, each with the code it exits with when all of it is read.
+/// Every command that prints, with its exit code if all of its output is read.
 const COMMANDS: [(&[&str], i32); 14] = [
     (&["schema"], 0),
     (&["completions", "zsh"], 0),
@@ -28,14 +28,14 @@ const COMMANDS: [(&[&str], i32); 14] = [
     (&["run", "small.toml", "--broker", "sim", "--set", "expect.delivered=1", "--out", "again"], 1),
 ];
 
-/// A directory with a scenario and a result that failed.
+/// A directory with a scenario, and the result of a run that has failed.
 fn prepared() -> Finished {
     let tool = Tool::run_text(SMALL).file("small.toml", SMALL.as_bytes());
     tool.args(["--broker", "sim"]).set(["expect.delivered=1"]).exits(1)
 }
 
 fn program(directory: &Path, arguments: &[&str]) -> Command {
-    // What the one before has written.
+    // The output of the previous command.
     let _ = std::fs::remove_dir_all(directory.join("again"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_lanekeeper"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
@@ -47,14 +47,14 @@ fn full() -> File {
     File::options().write(true).open("/dev/full").expect("a full device")
 }
 
-/// The other end of a pipe whose reader has gone away.
+/// The writing end of a pipe whose reading end is closed.
 fn gone() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     writer.into()
 }
 
-/// With both streams as they are when a shell says `>&-`.
+/// Runs a command with a stream that a shell has closed by `>&-`.
 fn closed(directory: &Path, arguments: &[&str], which: &str) -> Output {
     let named = program(directory, arguments);
     let mut shell = Command::new("sh");
@@ -67,7 +67,7 @@ fn ended(child: std::io::Result<Child>) -> Output {
     child.and_then(Child::wait_with_output).expect("an end")
 }
 
-/// Every command ends as if all of its output was read.
+/// Asserts that every command exits as if all of its output were read.
 fn assert_unchanged(run: impl Fn(&Path, &[&str]) -> Output) {
     let prepared = prepared();
     for (arguments, code) in COMMANDS {
@@ -102,7 +102,7 @@ fn a_full_disk_is_3_and_says_so() {
         assert!(stderr.contains(expected), "{arguments:?} {stderr}");
         assert!(!stderr.contains("bug in lanekeeper"), "{arguments:?} {stderr}");
     }
-    // The run that could not be shown can be shown again.
+    // The result of the run can be shown later.
     let result = prepared.scratch().join("again");
     assert!(lanekeeper::report::read_result(&result).is_ok());
 }
@@ -124,7 +124,7 @@ fn a_stderr_that_takes_nothing_stops_nothing() {
     }
 }
 
-/// The clients of a run say things on threads of their own.
+/// The clients of a run write to the log on threads of their own.
 #[test]
 fn a_run_that_cannot_say_anything_is_measured() {
     let prepared = prepared();

@@ -1,4 +1,4 @@
-//! What the architecture chapter promises about the source, read from the source.
+//! The invariants of the architecture chapter, checked in the source.
 
 mod circles;
 
@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::support::{files_below, root, text_of};
 use lanekeeper::base::BROKER_KINDS;
 
-/// The modules in the order data flows: each uses only those before it.
+/// The modules in the order of the data flow. Each uses only those before it.
 const ORDER: [&str; 16] = [
     "base",
     "reader",
@@ -27,7 +27,7 @@ const ORDER: [&str; 16] = [
     "compare",
     "cli",
 ];
-/// Reports can be made from stored results, without a cluster.
+/// Modules that `report` never uses, because reports are made from stored results.
 const REPORT_NEVER: [&str; 3] = ["logic", "broker", "actors"];
 
 const LINES_MAX: usize = 500;
@@ -37,15 +37,15 @@ fn sources() -> Vec<(String, String)> {
     files_below("src", "rs").into_iter().map(|path| (path.clone(), text_of(&path))).collect()
 }
 
-/// The top-level module a file belongs to; none for `lib.rs` and `main.rs`.
+/// The top-level module of a file; `None` for `lib.rs` and `main.rs`.
 fn module_of(path: &str) -> Option<&str> {
     let inner = path.strip_prefix("src/").expect("a source");
     let name = inner.split('/').next().expect("a name").trim_end_matches(".rs");
     (!matches!(name, "lib" | "main")).then_some(name)
 }
 
-/// A source in two parts, line by line: its code without texts, and its comments. Good enough for code that `rustfmt`
-/// has laid out.
+/// The code of a source without string literals, and its comments. It is read line by line, which is enough for code in
+/// the layout of `rustfmt`.
 fn parts(text: &str) -> (String, String) {
     let (mut code, mut comments) = (String::new(), String::new());
     for line in text.lines() {
@@ -70,7 +70,7 @@ fn parts(text: &str) -> (String, String) {
     (code, comments)
 }
 
-/// The source without comments and texts.
+/// The source without comments and string literals.
 fn code(text: &str) -> String {
     parts(text).0
 }
@@ -79,19 +79,19 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The word `text` begins with.
+/// The first word of `text`.
 fn first_word(text: &str) -> &str {
     &text[..text.find(|c| !is_word(c)).unwrap_or(text.len())]
 }
 
-/// Whether `word` occurs in `code` as a word of its own.
+/// True if `code` has `word` as a whole word.
 fn has_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
         !code[..at].ends_with(is_word) && !code[at + word.len()..].starts_with(is_word)
     })
 }
 
-/// Top-level modules named by `crate::…` paths.
+/// The top-level modules in `crate::…` paths.
 fn uses(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, path) in code.match_indices("crate::") {
@@ -151,7 +151,7 @@ fn a_module_uses_only_those_before_it() {
     assert!(arrows.len() > 20, "{arrows:?}");
 }
 
-/// Sources for the search for circles: each file with its text.
+/// Sources for the search for circles: the text of each file.
 fn files_of<const N: usize>(files: [(&str, &str); N]) -> BTreeMap<String, String> {
     files.map(|(file, text)| (format!("src/{file}.rs"), text.to_owned())).into()
 }
@@ -159,7 +159,7 @@ fn files_of<const N: usize>(files: [(&str, &str); N]) -> BTreeMap<String, String
 #[test]
 fn circles_of_files_are_found_in_every_form() {
     let lib = "pub mod a;\n";
-    // Through a name that the module passes on, and back by a path within the code.
+    // A circle through a re-export of the module, and back by a path within the code.
     let found = circles::circle(&files_of([
         ("lib", lib),
         ("a/mod", "mod b;\nmod c;\npub use c::{\n    Thing,\n};\n"),
@@ -167,14 +167,14 @@ fn circles_of_files_are_found_in_every_form() {
         ("a/c", "pub struct Thing;\nlet x = crate::a::b::of(y);\n"),
     ]));
     assert_eq!(found, Some(vec!["src/a/b.rs".to_owned(), "src/a/c.rs".to_owned()]));
-    // A part that uses what its module defines, while the module uses the part.
+    // A submodule that uses an item of its module, while the module uses the submodule.
     let found = circles::circle(&files_of([
         ("lib", lib),
         ("a/mod", "mod b;\nuse self::b::Part as Other;\npub struct Whole(Other);\n"),
         ("a/b", "use super::Whole;\n"),
     ]));
     assert_eq!(found, Some(vec!["src/a/mod.rs".to_owned(), "src/a/b.rs".to_owned()]));
-    // A module may pass on what its parts define, however those use each other; and tests may use everything.
+    // No circle: a module re-exports items of its submodules, which use each other, and tests use any item.
     let found = circles::circle(&files_of([
         ("lib", lib),
         ("a/mod", "mod b;\nmod c;\npub use self::b::One;\npub use self::c::Two;\n"),
@@ -192,7 +192,8 @@ fn no_files_of_a_module_use_each_other_in_a_circle() {
     assert_eq!(circle, None, "each of these files uses the next one");
 }
 
-/// Each runtime is named where it is defined and where a run is given one; everything else calls the trait.
+/// The files that may name each runtime: its definition, and the place that gives a run its runtime. All others call
+/// the trait.
 const RUNTIMES: [(&str, [&str; 3]); 2] = [
     ("ThreadRuntime", ["actors/threads.rs", "actors/mod.rs", "run/environment.rs"]),
     ("SimRuntime", ["actors/simulation.rs", "actors/mod.rs", "run/sim.rs"]),
@@ -210,7 +211,7 @@ fn nothing_asks_which_runtime_it_is_in() {
     }
 }
 
-/// Where a kind of broker may be named: its item with the registry, and the table that says how a run on it is made.
+/// The files that may name a kind of broker: its item and the registry, and the table that starts runs.
 const KIND_PLACES: [&str; 2] = ["src/base/broker_kind.rs", "src/run/mod.rs"];
 
 #[test]
@@ -227,7 +228,7 @@ fn nothing_else_asks_which_kind_of_broker_it_is_on() {
         let code = code(product);
         let named = names.iter().any(|name| code.contains(&format!("BrokerKind::{name}")));
         assert_eq!(named, KIND_PLACES.contains(&path.as_str()), "{path}");
-        // A comparison with the name would be the same question.
+        // A comparison with the name of a kind is the same as one with the kind.
         for kind in BROKER_KINDS.iter().filter(|_| !KIND_PLACES.contains(&path.as_str())) {
             let name = kind.name();
             for question in [format!("== \"{name}\""), format!("\"{name}\" =>")] {
@@ -248,10 +249,10 @@ fn the_library_lists_its_modules_in_that_order() {
     assert_eq!(described, ORDER);
 }
 
-/// Where functions may still be others in a test build than in the program.
+/// Folders in which a function may still differ between a test build and the program.
 const SPLICED: [&str; 3] = ["src/actors/", "src/logic/", "src/broker/model/"];
 
-/// A defect that a test plants is a wrapper of the test's own: the function under test is the one that ships.
+/// Tests plant defects with wrappers, so the tested function is the one of the program.
 #[test]
 fn no_function_is_another_one_in_a_test() {
     for (path, text) in sources() {
@@ -262,7 +263,7 @@ fn no_function_is_another_one_in_a_test() {
     }
 }
 
-/// Where a build with librdkafka differs from one without it.
+/// The files in which a build with librdkafka differs from one without it.
 const OPTIONAL: [&str; 3] =
     ["src/base/client_kind.rs", "src/broker/mod.rs", "src/broker/registry.rs"];
 
@@ -307,7 +308,7 @@ fn the_machines_know_neither_actors_nor_async() {
     }
 }
 
-/// Clients, and what is built around them, are told the time.
+/// Folders whose functions get the time as an argument.
 const TOLD_THE_TIME: [&str; 3] = ["src/broker/native", "src/broker/calls", "src/logic"];
 
 #[test]
@@ -322,7 +323,7 @@ fn clients_have_no_clock() {
     assert!(found > TOLD_THE_TIME.len());
 }
 
-/// Planted defects stand beside the functions of the program: an item is replaced as a whole.
+/// A test build replaces whole items and no parts of functions.
 #[test]
 fn tests_change_no_function_of_the_program_from_within() {
     let is_inside = |line: &str| line.starts_with(' ') && line.trim_start().starts_with("#[cfg(");
@@ -333,12 +334,12 @@ fn tests_change_no_function_of_the_program_from_within() {
     }
 }
 
-/// The names of the public types in `code`.
+/// Names of the public types in `code`.
 fn public_types(code: &str) -> impl Iterator<Item = &str> {
     code.lines().filter_map(|line| {
         let kinds = ["pub struct ", "pub enum ", "pub trait "];
         let rest = kinds.iter().find_map(|kind| line.trim_start().strip_prefix(kind))?;
-        // A macro names the types it makes by `$name`.
+        // A macro that defines types names them `$name`.
         Some(first_word(rest)).filter(|name| !name.is_empty())
     })
 }
@@ -363,7 +364,7 @@ fn a_public_type_has_a_name_of_its_own() {
     assert!(seen.len() > 200, "{}", seen.len());
 }
 
-/// Words that say something else here than in a dictionary: Kafka, Erlang/OTP and discrete-event simulation have terms.
+/// Words with a private meaning. Kafka, Erlang/OTP and discrete-event simulation have terms instead.
 const PRIVATE_WORDS: [&str; 17] = [
     "ahead",
     "anchor",
@@ -386,10 +387,10 @@ const PRIVATE_WORDS: [&str; 17] = [
 /// A sentence names the client, broker, member or process that acts.
 const PERSONS: [&str; 7] =
     ["anybody", "everybody", "nobody", "somebody", "whoever", "whom", "whomever"];
-/// Words that are good in a sentence, but not as a name.
+/// Words that may be in a sentence but not in a name.
 const PRIVATE_NAMES: [&str; 4] = ["carrying", "disturbing", "looking", "telling"];
 
-/// The words of a text, in small letters: `PartitionWorker` and `partition_worker` are two, `look-ahead` is one.
+/// The words of a text in lower case: `PartitionWorker` and `partition_worker` are two each, `look-ahead` is one.
 fn words(text: &str) -> BTreeSet<String> {
     let mut spaced = String::new();
     let mut previous = ' ';
@@ -433,7 +434,7 @@ fn names_and_comments_use_no_private_words() {
     }
 }
 
-/// Messages, the book and everything else a user reads.
+/// Checks messages, the book and all other texts for users.
 #[test]
 fn texts_name_what_acts() {
     let books = files_below("book/src", "md").into_iter();
@@ -473,7 +474,7 @@ fn nothing_unfinished_is_left_behind() {
         assert!(!has_word(&text, concat!("TO", "DO")), "{path}");
         assert!(!text.contains(concat!("```", "ignore")), "{path}");
     }
-    // A test that is there is run.
+    // No test may be ignored.
     let ignored = concat!("#[", "ignore");
     for path in ["src", "tests", "benches"].into_iter().flat_map(|below| files_below(below, "rs")) {
         assert!(!text_of(&path).contains(ignored), "{path}");
@@ -499,7 +500,7 @@ fn every_dependency_says_what_it_is_for() {
     assert!(seen > 20, "{seen}");
 }
 
-/// Files that are under version control; those below the known directories where there is no git.
+/// The files under version control; without git, those below the known directories.
 fn tracked() -> Vec<String> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
     let names = match listed {
@@ -525,7 +526,7 @@ fn no_file_knows_the_machine_it_was_written_on() {
         concat!("/ho", "me/"),
     ];
     for name in tracked() {
-        // Files that are being removed are still listed.
+        // A removed file is listed until the commit.
         let Ok(text) = std::fs::read_to_string(root().join(&name)) else { continue };
         for path in paths {
             assert!(!text.contains(path), "{name} has `{path}`");

@@ -1,5 +1,5 @@
-//! The documentation is tested: every `toml` block is a complete scenario, every command in a
-//! `console` or `sh` block works, and the reference is the one the program is made from.
+//! Tests of the documentation: every `toml` block is a complete scenario, every command in a `console` or `sh` block
+//! works, and the reference is generated from the source.
 //!
 //! `BLESS=1 cargo test --test repository book::` writes the generated parts of the reference.
 
@@ -21,14 +21,14 @@ const REFERENCE: &str = "book/src/scenario-reference.md";
 const RESULTS: &str = "book/src/result-fields.md";
 const TOOL: [&str; 3] = ["lanekeeper ", "cargo run --release -- ", "cargo run -- "];
 
-/// README, contributing guide and the book.
+/// The paths of README, contributing guide and book.
 fn documents() -> Vec<String> {
     let mut paths = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
     paths.extend(files_below("book/src", "md"));
     paths
 }
 
-/// A fenced block.
+/// A fenced code block.
 struct Block {
     /// File and line, for messages.
     place: String,
@@ -61,7 +61,7 @@ fn blocks() -> Vec<Block> {
     blocks
 }
 
-/// Commands with their places. In `console` blocks they begin with `$ `, the rest is output.
+/// Commands with their places. In `console` blocks they begin with `$ `; other lines are output.
 fn commands() -> Vec<(String, String)> {
     let mut commands = Vec::new();
     for block in blocks() {
@@ -73,7 +73,7 @@ fn commands() -> Vec<(String, String)> {
             let command = if is_console { line.strip_prefix("$ ") } else { Some(line) };
             let command =
                 command.unwrap_or_default().split(" # ").next().unwrap_or_default().trim();
-            // What it prints is compared by another test; once is enough.
+            // Another test runs these commands and compares their output.
             let is_shown = is_console
                 && ["explore ", "compare ", "guide ", "sweep ", "limit "]
                     .iter()
@@ -86,7 +86,7 @@ fn commands() -> Vec<(String, String)> {
     commands
 }
 
-/// Words as a shell makes them, of commands that quote at most with plain pairs of quotes.
+/// The words of a command, as a shell splits them. Quotes are simple pairs.
 fn words(command: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quote = None;
@@ -120,16 +120,16 @@ fn every_scenario_in_the_documentation_is_complete_and_valid() {
     assert!(seen > 0);
 }
 
-/// The language of a scenario that only a cluster elsewhere can do.
+/// The language of blocks with a scenario that needs a real cluster.
 const FOR_A_CLUSTER: &str = "toml,kafka";
 
-/// What a scenario in the documentation is read with.
+/// The overrides with which a scenario of the documentation is planned.
 fn overrides(block: &Block) -> Overrides {
     let bootstrap = (block.language == FOR_A_CLUSTER).then(|| "127.0.0.1:9092".to_owned());
     Overrides { bootstrap, ..Overrides::default() }
 }
 
-/// None of them is executed: they are for clusters that are not here.
+/// The commands are not executed, because they need real clusters.
 #[test]
 fn every_recipe_for_broker_faults_heals_what_it_breaks() {
     let blocks = blocks().into_iter();
@@ -167,7 +167,7 @@ fn every_command_in_the_documentation_works() {
     }
 }
 
-/// Runs the program as documented: shortened, on the embedded broker unless there is a cluster.
+/// Runs a documented command, but for a shorter time. Without a cluster it runs on the embedded broker.
 fn try_tool(place: &str, arguments: &str) {
     let mut words = words(arguments.split(" | ").next().unwrap_or_default());
     if words[0] == "explore" {
@@ -195,14 +195,14 @@ fn try_tool(place: &str, arguments: &str) {
     for option in ["--out", "--html", "--junit"] {
         take_away(&mut words, option);
     }
-    // The reader's own file.
+    // The file is one of the reader.
     take_away(&mut words, "--client-config");
-    // What breaks brokers breaks none here.
+    // Commands that break brokers are not executed.
     let has_commands = words.iter().any(|word| word == "--allow-exec");
     words.retain(|word| word != "--allow-exec");
     let is_tried = !is_remote || (given.is_some() && !has_commands);
     if !is_tried {
-        // No cluster is there: what can be known without a cluster is known to `check`.
+        // Without a cluster, `check` finds the mistakes that can be found.
         words[0] = "check".to_owned();
         take_away(&mut words, "--format");
     }
@@ -218,7 +218,7 @@ fn try_tool(place: &str, arguments: &str) {
     assert!(matches!(finished.code, 0 | 1 | 4), "{place}: {arguments}\n{}", finished.output());
 }
 
-/// What needs a cluster and leaves nothing of itself is tested with one elsewhere: here its arguments are read.
+/// Checks only the arguments of commands that need a cluster. Other tests run them on one.
 fn tried_without_a_cluster(place: &str, words: &[String]) {
     let mut words = words.to_vec();
     take_away(&mut words, "--client-config");
@@ -237,7 +237,7 @@ fn take_away(words: &mut Vec<String>, option: &str) {
     }
 }
 
-/// Overrides that make a scenario short.
+/// Overrides that shorten a scenario.
 fn shorter(file: &str, is_simulated: bool) -> Vec<String> {
     let source = scenario::load(&root().join(file)).expect("a readable scenario");
     let broker = is_simulated.then_some(BrokerKind::SIM);
@@ -246,7 +246,7 @@ fn shorter(file: &str, is_simulated: bool) -> Vec<String> {
     if plan.load.messages.is_some() {
         return ["load.messages=20000".to_owned()].into();
     }
-    // Stages are as long as they are, and in virtual time that is short enough.
+    // Stages cannot be shortened, and take little real time in a simulation.
     if is_simulated && !plan.load.stages.is_empty() {
         return Vec::new();
     }
@@ -256,7 +256,7 @@ fn shorter(file: &str, is_simulated: bool) -> Vec<String> {
     set
 }
 
-/// The first words of lines that only a report has.
+/// First words of lines that only a report has.
 const OF_REPORTS: [&str; 9] = [
     "PASSED",
     "FAILED",
@@ -269,8 +269,8 @@ const OF_REPORTS: [&str; 9] = [
     "FAULTS",
 ];
 
-/// What is shown of a run is what its command prints: in virtual time that is the same each time. A line `…` stands
-/// for lines left out. `BLESS=1` puts in what the program prints now, for lines that begin with the same two words.
+/// The shown output of a command in virtual time is its output, which is the same each time. A line `…` stands for
+/// omitted lines. `BLESS=1` writes the present output, for lines that begin with the same two words.
 #[test]
 fn the_output_that_is_shown_is_the_one_that_comes() {
     let is_blessing = std::env::var_os("BLESS").is_some();
@@ -305,7 +305,8 @@ fn the_output_that_is_shown_is_the_one_that_comes() {
     assert!(seen >= 5, "{seen}");
 }
 
-/// Compares what a `console` block shows with what its command prints, or puts that in. Whether it shows anything.
+/// Compares the output in a `console` block with that of its command, or writes the latter into the block. True if the
+/// block shows any output.
 fn show(path: &str, block: &mut [String], is_blessing: bool) -> bool {
     let commands = block.iter().take_while(|line| line.starts_with("$ ")).count();
     let (commands, output) = block.split_at_mut(commands);
@@ -322,7 +323,7 @@ fn show(path: &str, block: &mut [String], is_blessing: bool) -> bool {
     let tool = match words[0].as_str() {
         "explore" => explored(&words),
         _ => {
-            // What is short is as a terminal has it.
+            // A short report is as wide as a terminal.
             let is_full = words.iter().any(|word| word == "--full");
             let columns = if is_full { "10000" } else { "80" };
             let tool = Tool::new().env("COLUMNS", columns).current_dir(root());
@@ -346,13 +347,13 @@ fn show(path: &str, block: &mut [String], is_blessing: bool) -> bool {
     true
 }
 
-/// `explore` of a file of the repository. What it writes goes into the scratch directory.
+/// `explore` of a file of the repository. Its output files are in the scratch directory.
 fn explored(words: &[String]) -> Tool {
     let tool = Tool::new().arg(&words[0]).arg(root().join(&words[1]));
     tool.args(words[2..].iter().map(String::as_str))
 }
 
-/// A line without what depends on the machine: how long a search took.
+/// A line without the time that a search took, which depends on the machine.
 fn timeless(line: &str) -> &str {
     match line.split_once(" runs (") {
         Some((timeless, _)) if line.starts_with("SHRUNK") => timeless,
@@ -364,7 +365,7 @@ fn first_two(line: &str) -> Vec<&str> {
     line.split_whitespace().take(2).collect()
 }
 
-/// Looks at a command that is not the program: is it one of the known ones, are its files there?
+/// Checks a command that is not lanekeeper: it is a known one, and its files exist.
 fn look_at(place: &str, command: &str) {
     let words = words(command);
     let is_variable =
@@ -378,7 +379,7 @@ fn look_at(place: &str, command: &str) {
         Some("cargo") => {
             let command = words.get(1).map(|word| word.as_str());
             let is_example = words.iter().any(|word| *word == "--example");
-            // What an example does is run by a test of its name.
+            // A test with the name of the example runs it.
             command == Some("run") && is_example
                 || matches!(
                     command,
@@ -431,7 +432,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_uppercase() || c == '_')
 }
 
-/// The word a recipe's line begins with.
+/// The first word of a recipe's line.
 fn first(line: &str) -> &str {
     line.split([' ', ':']).next().unwrap_or_default()
 }
@@ -495,10 +496,10 @@ fn links_within_the_documentation_lead_somewhere() {
     }
 }
 
-/// Words of the longest sentence.
+/// Largest number of words of a sentence.
 const WORDS_MAX: usize = 40;
 
-/// The sentences of a chapter, without its examples. What stands in backticks is one word.
+/// The sentences of a chapter, without its examples. Text in backticks is one word.
 fn sentences(text: &str) -> Vec<String> {
     let prose = text.split("```").step_by(2).collect::<Vec<_>>().join("\n");
     let mut sentences = Vec::new();

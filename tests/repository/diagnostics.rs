@@ -1,7 +1,7 @@
 //! The exact text of every diagnostic.
 //!
-//! Each file in `tests/diagnostics` is a case: options (`$ --set ..`), the scenario, a line of
-//! dashes, and what is printed. `BLESS=1 cargo test --test repository diagnostics::` writes what is printed now.
+//! Each file in `tests/diagnostics` is a case: options (`$ --set ..`), the scenario, a line of dashes, and the output.
+//! `BLESS=1 cargo test --test repository diagnostics::` writes the present output.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -42,7 +42,7 @@ fn read_case(path: PathBuf) -> Case {
     Case { options: lines(true), text: lines(false), expected: expected.to_owned(), path }
 }
 
-/// What a case prints, with the codes in it.
+/// The output of a case, and the codes in it.
 fn print(case: &Case) -> (String, Vec<&'static str>) {
     let mut set = Vec::new();
     let mut overrides = Overrides::default();
@@ -95,13 +95,13 @@ fn diagnostics_read_as_they_should() {
 #[test]
 fn every_code_has_a_case() {
     let mut seen: BTreeSet<&str> = cases().iter().flat_map(|case| print(case).1).collect();
-    // These two need a path; see below.
+    // A test below has these two, which need a path.
     seen.extend([codes::FILE_MISSING, codes::FILE_UNREADABLE]);
-    // A scenario of a mebibyte is no case to keep; see below, too.
+    // A test below has these two, which need files that are too large or no text.
     seen.extend([codes::FILE_TOO_LARGE, codes::NOT_TEXT]);
-    // Only the client library knows, which is asked by the program.
+    // Only the client library finds this one, and only the program calls it.
     seen.insert(codes::BAD_PROPERTY);
-    // Only a build without zstd refuses it.
+    // Only a build without zstd has this one.
     if cfg!(feature = "zstd") {
         seen.insert(codes::NOT_BUILT_IN);
     }

@@ -1,4 +1,4 @@
-//! What the files of the repository say of each other: the code, the book, the shipped scenarios and the messages.
+//! Tests of the files of the repository: the code, the book, the shipped scenarios and the messages agree.
 
 mod architecture;
 mod book;

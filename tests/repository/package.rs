@@ -1,4 +1,4 @@
-//! What the packaged crate holds, from which `cargo install` builds the program.
+//! The files of the packaged crate, from which `cargo install` builds the program.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};

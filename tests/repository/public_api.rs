@@ -1,4 +1,5 @@
-//! The public API: what the documentation shows, read from the source and compared with a list that is checked in.
+//! The public API, which is what the documentation shows. It is read from the source and compared with a list in the
+//! repository.
 //!
 //! `BLESS=1 cargo test --test repository the_public_api` writes the list, so each change of the API is in a diff. It needs
 //! neither a nightly toolchain, as lists made from rustdoc's JSON do, nor a release to compare with.
@@ -12,25 +13,25 @@ use crate::support::{files_below, root, text_of};
 
 const LIST: &str = "tests/public-api.txt";
 
-/// What stands at the beginning of the list.
+/// The beginning of the list.
 const HEAD: &str = "\
 // The public API, made from the source by `tests/repository/public_api.rs`. Private fields and bodies are left out.
 // `BLESS=1 cargo test --test repository the_public_api` writes it. What is removed or changed here breaks users.
 ";
 
-/// An item of the API: what it is, and the impl blocks of it.
+/// An item of the API: its definition and its impl blocks.
 type Shown = Vec<Item>;
 
 fn parsed(path: &str) -> syn::File {
     syn::parse_file(&text_of(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Whether rustdoc leaves an item out.
+/// True if rustdoc omits an item.
 fn is_hidden(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|it| it.to_token_stream().to_string().contains("hidden"))
 }
 
-/// Whether an item is there in a test build only.
+/// True if an item exists in some builds only, such as tests.
 fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|it| it.path().is_ident("cfg"))
 }
@@ -39,7 +40,7 @@ fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// The names that a `use` item passes on, each with the first module on its path.
+/// The names that a `use` item re-exports, each with the first module on its path.
 fn passed_on(tree: &UseTree, module: Option<&str>, names: &mut Vec<(String, String)>) {
     match tree {
         UseTree::Path(path) => {
@@ -56,7 +57,7 @@ fn passed_on(tree: &UseTree, module: Option<&str>, names: &mut Vec<(String, Stri
     }
 }
 
-/// Names that a file passes on to users.
+/// The names that a file re-exports to users.
 fn names_in(file: &syn::File) -> Vec<(String, String)> {
     let mut names = Vec::new();
     for item in &file.items {
@@ -70,7 +71,7 @@ fn names_in(file: &syn::File) -> Vec<(String, String)> {
     names
 }
 
-/// Only what a user can rely on: derives, and that there may be more.
+/// Keeps the attributes on which users rely: derives, `non_exhaustive` and `must_use`.
 fn keep_promises(attributes: &mut Vec<Attribute>) {
     let kept = ["derive", "non_exhaustive", "must_use"];
     attributes.retain(|it| kept.iter().any(|name| it.path().is_ident(name)));
@@ -96,7 +97,7 @@ fn empty() -> syn::Block {
     syn::Block { brace_token: Default::default(), stmts: Vec::new() }
 }
 
-/// The definition of a public item, as users see it; of others nothing.
+/// The definition of a public item, as users see it; `None` for other items.
 fn definition(item: &Item) -> Option<(String, Item)> {
     let mut item = item.clone();
     let name = match &mut item {
@@ -131,7 +132,7 @@ fn definition(item: &Item) -> Option<(String, Item)> {
             keep_promises(&mut it.attrs);
             it.ident.to_string()
         }
-        // The macro that makes ids: their name comes first.
+        // The macro that defines id types.
         Item::Macro(it) if it.mac.path.is_ident("id") => {
             let text = it.mac.tokens.to_string();
             let name = text.rsplit_once('(')?.0.split_whitespace().last()?.to_owned();
@@ -144,7 +145,7 @@ fn definition(item: &Item) -> Option<(String, Item)> {
     Some((name, item))
 }
 
-/// The type an impl block is of, and the block as users see it; nothing if it has nothing for them.
+/// The type of an impl block, and the block as users see it; `None` if it has nothing public.
 fn implementation(item: &Item) -> Option<(String, Item)> {
     let Item::Impl(block) = item else { return None };
     let Type::Path(path) = &*block.self_ty else { return None };
@@ -166,7 +167,7 @@ fn implementation(item: &Item) -> Option<(String, Item)> {
         }
         ImplItem::Const(constant) if is_public(&constant.vis) && !is_hidden(&constant.attrs) => {
             keep_promises(&mut constant.attrs);
-            // Its value is no promise.
+            // The value is not part of the API.
             constant.expr = syn::parse_quote!(..);
             true
         }
@@ -175,7 +176,7 @@ fn implementation(item: &Item) -> Option<(String, Item)> {
     (!block.items.is_empty()).then_some((name, Item::Impl(block)))
 }
 
-/// Everything that the files of a module define, by name.
+/// All items that the files of a module define, by name.
 fn defined_in(module: &str) -> BTreeMap<String, Shown> {
     let mut files = match root().join(format!("src/{module}.rs")).exists() {
         true => vec![format!("src/{module}.rs")],
@@ -199,7 +200,7 @@ fn defined_in(module: &str) -> BTreeMap<String, Shown> {
     defined
 }
 
-/// The items of the API, by the path at which users find them.
+/// The items of the API, by the path for users.
 fn api() -> BTreeMap<String, Shown> {
     let library = parsed("src/lib.rs");
     let mut found = BTreeMap::new();
@@ -220,7 +221,7 @@ fn api() -> BTreeMap<String, Shown> {
         let mut defined = defined_in(&module);
         for name in names {
             let shown = defined.remove(&name).unwrap_or_else(|| panic!("no `{module}::{name}`"));
-            // What stands at the root as well is there only.
+            // An item that is also at the root is listed there only.
             if !found.contains_key(&name) {
                 found.insert(format!("{module}::{name}"), shown);
             }
@@ -255,7 +256,7 @@ fn the_public_api_is_the_one_on_the_list() {
     assert_eq!(list, kept);
 }
 
-/// A type that users meet and cannot find in the documentation would be no part of a small API.
+/// Each type that the API names has a page in the documentation.
 #[test]
 fn the_public_api_names_no_type_that_is_hidden() {
     let api = api();
@@ -289,7 +290,7 @@ fn the_oldest_rust_is_the_same_everywhere() {
     let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = "));
     let oldest = version.expect("a version").trim_matches('"');
     for (path, phrase) in [
-        // The workflow reads it from there.
+        // The workflow reads the version from this line.
         (".github/workflows/ci.yml", "s/^rust-version = ".to_owned()),
         (".ci/run", format!("install Rust {oldest} or newer")),
         ("README.md", format!("Rust {oldest} or newer")),

@@ -1,4 +1,4 @@
-//! Every scenario that is shipped is read, planned and matches the schema.
+//! Every shipped scenario can be read and planned, and matches the schema.
 
 use crate::support;
 
@@ -147,7 +147,7 @@ fn every_example_in_the_reference_is_read() {
     assert!(reference.contains("| `kill.consumer` |"), "{reference}");
 }
 
-/// A scenario, with the keys whose defaults it cannot have because they mean nothing in it.
+/// A scenario, and the keys without a meaning in it, whose defaults it cannot contain.
 const FORMS: [(&str, &[&str]); 3] = [
     (
         "",
@@ -182,7 +182,7 @@ const FORMS: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// Every default that is a value, as it would be written, except those of the keys `left_out`.
+/// Every default that is a value, as TOML, except those of the keys `left_out`.
 fn defaults(left_out: &[&str]) -> String {
     let mut text = String::new();
     for section in scenario::SECTIONS.iter().filter(|section| !section.repeated) {
@@ -220,7 +220,8 @@ fn documented_defaults_are_the_ones_that_hold() {
     assert_eq!(seen, all);
 }
 
-/// What a fault of this kind with these keys does, on each kind of broker and with and without `for`, where it is allowed.
+/// The planned faults of this kind with these keys, on each kind of broker, with and without `for` where that is
+/// allowed.
 fn planned_faults(kind: &str, keys: &toml::Table) -> Vec<String> {
     let mut planned = Vec::new();
     for broker in BROKER_KINDS.iter().filter(|broker| !broker.capability().is_elsewhere) {
@@ -288,7 +289,7 @@ fn a_plan_describes_itself() {
     assert_eq!(printed, std::fs::read_to_string(&path).expect("a readable file"));
 }
 
-/// A former name of a figure is read as the present one, and an editor marks it.
+/// A former name of a figure is read as the present one. The schema marks it as deprecated for editors.
 #[test]
 fn former_names_of_figures_are_read_as_the_present_ones() {
     let text = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"1/s\"\n[[fault]]\nat = \"1s\"\n\

@@ -1,4 +1,5 @@
-//! One partition of the model: its slot, its host with machine and client, and what a reader of the rules would know.
+//! One partition of the model: its slot, its host with machine and client, and the state that the rules of the book
+//! imply.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::{PARTITIONS, RUN, TICK};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hang {
     Fetch,
-    /// Since when.
+    /// The hang began at this time.
     Poll(Time),
 }
 
@@ -36,16 +37,16 @@ pub(crate) struct Partition {
     pub(crate) host: Option<Host>,
     pub(crate) timer: Option<(u64, Time)>,
     pub(crate) end: i64,
-    /// Offsets whose work was done, or that were skipped for good reason.
+    /// Offsets that were processed, or skipped as poison.
     pub(crate) worked: BTreeSet<i64>,
     pub(crate) poison: BTreeSet<i64>,
     pub(crate) checkpoint: i64,
     pub(crate) started: Incarnation,
     pub(crate) fenced: Incarnation,
-    /// What a reader of the rules would charge this partition with, from its own history alone.
+    /// Times of the failures that the rules charge to this partition, from its history alone.
     pub(crate) charged: Vec<Time>,
     pub(crate) progress: i64,
-    /// Whether a watchdog's ladder came to its end, a record was poison, or data was lost here.
+    /// True if a watchdog has used its last remedy, a record was poison, or data was lost here.
     pub(crate) may_be_given_up: bool,
     pub(crate) was_over: bool,
 }
@@ -61,7 +62,7 @@ pub(crate) fn payload(partition: usize, offset: i64) -> Vec<u8> {
 impl Partition {
     pub(crate) fn new(id: usize, seed: u64) -> Partition {
         let shape = LaneShape { fixed: true, partitions: PARTITIONS as u32, pools: 1 };
-        // Impatient, so that histories reach the end of its ladder.
+        // Time limits are short, so that histories reach its last remedy.
         let (poll, fetch) = (Duration::from_millis(500), Duration::from_secs(2));
         let watch = WatchPolicy { poll, fetch, ..WatchPolicy::default() };
         Partition {
@@ -88,7 +89,7 @@ impl Partition {
         self.cell.lock().next_offset().0
     }
 
-    /// Processes up to `amount` records. The offset of the one it died on, if it did.
+    /// Processes up to `amount` records. Returns the offset of the record on which it failed; `None` if it did not.
     pub(crate) fn work(&mut self, id: usize, amount: i64, now: Time) -> Option<i64> {
         let host = self.host.as_mut().filter(|host| host.hang.is_none())?;
         for _ in 0..amount.min(self.end - host.position) {
@@ -116,8 +117,7 @@ impl Partition {
         }
     }
 
-    /// The rules of the book, told once more and apart from the slot's own: five failures without progress in two
-    /// minutes.
+    /// The rule of the book, separate from the slot's own code: five failures without progress in two minutes.
     pub(crate) fn charge(&mut self, now: Time) {
         let policy = RestartPolicy::default();
         self.charged.push(now);

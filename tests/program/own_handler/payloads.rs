@@ -1,5 +1,5 @@
-//! Keys, headers, timestamps and values as a handler sees them, with values of a schema, a file and a template, each read by
-//! another decoder than the one that wrote it.
+//! Keys, headers, timestamps and values as a handler gets them, with values of a schema, a file and a template. Another
+//! decoder than lanekeeper's reads each of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -47,7 +47,7 @@ const PROTOBUF: &str = r#"syntax = "proto3";
         Order next = 9;
     }"#;
 
-/// The same message as `prost` has it, which reads it by other code than the one that writes it.
+/// The message for `prost`, which decodes it independently of the code that encodes it.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Order {
     #[prost(string, tag = "1")]
@@ -101,7 +101,7 @@ const JSON: &str = r##"{"type": "object", "required": ["id", "items"], "properti
     "$defs": {"item": {"type": "object", "required": ["count"], "properties": {
         "count": {"type": "integer", "minimum": 1, "maximum": 20}, "price": {"type": "number"}}}}}"##;
 
-/// A record that a handler was given.
+/// A record that a handler got.
 #[derive(Clone, Debug, PartialEq)]
 struct Seen {
     key: Option<String>,
@@ -110,7 +110,7 @@ struct Seen {
     timestamp_ms: Option<i64>,
 }
 
-/// By partition, producer and sequence.
+/// All records by partition, producer and sequence.
 type All = BTreeMap<(u32, u32, u64), Seen>;
 
 struct Keeps(Arc<Mutex<All>>);
@@ -131,7 +131,7 @@ impl Handler for Keeps {
     }
 }
 
-/// What the handlers of a run were given.
+/// The records that the handlers of a run got.
 fn seen(load: &str, broker: BrokerKind) -> (All, Summary) {
     let source = Source { name: "payload.toml".to_owned(), text: format!("{LOAD}{load}") };
     let overrides = Overrides { broker: Some(broker), ..Overrides::default() };
@@ -163,7 +163,7 @@ fn a_handler_sees_key_headers_timestamp_and_value_the_same_on_every_broker() {
         assert_eq!(names, ["source", "trace", "lanekeeper"]);
         assert_eq!((&seen.headers[0].1[..], seen.headers[1].1.len()), (&b"shop"[..], 32));
         assert!(seen.key.as_ref().is_some_and(|key| key.starts_with("customer-")), "{seen:?}");
-        // A 0, the schema's id, and Avro as its own library reads it, to the last byte.
+        // The value is a 0, the schema's id, and a datum that Avro's library reads to the last byte.
         assert_eq!(seen.value[..5], [0, 0, 0, 0, 7]);
         let reader = GenericDatumReader::builder(&schema).build().expect("a reader");
         let mut rest = &seen.value[5..];
@@ -171,11 +171,11 @@ fn a_handler_sees_key_headers_timestamp_and_value_the_same_on_every_broker() {
             panic!("{seen:?}")
         };
         assert_eq!((fields.len(), rest.len()), (7, 0));
-        // The clients give records the time of this machine, which is after 2020.
+        // The timestamps are times of this machine, which are after 2020.
         assert!(seen.timestamp_ms.is_some_and(|ms| ms > 1_577_836_800_000), "{seen:?}");
     }
     assert!(sim.values().all(|seen| seen.timestamp_ms.is_some_and(|ms| (0..40_000).contains(&ms))));
-    // The same records, but for the stamps and the times.
+    // Both brokers have the same records, except for stamps and times.
     let plain = |all: &All| {
         let parts = |seen: &Seen| (seen.key.clone(), seen.value.clone(), seen.headers[1].clone());
         all.iter().map(|(place, seen)| (*place, parts(seen))).collect::<BTreeMap<_, _>>()
@@ -196,18 +196,19 @@ fn values_of_a_protobuf_schema_are_messages_of_it_the_same_on_every_broker() {
     let (bare, _) = seen(&load(""), BrokerKind::SIM);
     let mut orders = Vec::new();
     for (place, seen) in &embedded {
-        // A 0, the schema's id, and one index of a message: 1, for the second one; both numbers are zigzag varints.
+        // The value begins with a 0, the schema's id, and the message indexes: one index, which is 1 for the second
+        // message. Both numbers are zigzag varints.
         let (header, value) = seen.value.split_at(7);
         assert_eq!(header, [0, 0, 0, 0, 7, 2, 2]);
         let order: Order = prost::Message::decode(value).expect("an order");
-        // Nothing is in the value that the message does not have, and nothing is written in another way.
+        // `prost` encodes the message into the same bytes.
         assert_eq!(prost::Message::encode_to_vec(&order), value);
         assert_eq!(seen.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["lanekeeper"]);
         assert_eq!(sim[place].value, seen.value);
         assert_eq!(bare[place].value, value);
         orders.push(order);
     }
-    // All alternatives occur: with 20 orders, one is missing once in a thousand seeds, and the seed is fixed.
+    // All alternatives occur. With 20 orders, one is missing for one of a thousand seeds, and the seed is fixed.
     assert!(orders.iter().all(|order| !order.id.is_empty() && [0, 7].contains(&order.state)));
     assert!(orders.iter().any(|order| matches!(order.paid, Some(Paid::Card(_)))));
     assert!(orders.iter().any(|order| matches!(order.paid, Some(Paid::Cash(_)))));

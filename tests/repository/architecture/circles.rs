@@ -1,4 +1,4 @@
-//! Which source file uses which, and whether some use each other in a circle.
+//! The search for circles of source files that use each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,17 +7,17 @@ use super::{code, first_word};
 /// The words of a path, `crate` left out.
 type Path = Vec<String>;
 
-/// What a file names of others.
+/// The imports and uses of a file.
 #[derive(Default)]
 struct Names {
-    /// What is imported, by the name it has then.
+    /// Imported paths, by the imported name.
     imports: Vec<(String, Path)>,
-    /// What is used: imports that are not passed on, and paths within the code.
+    /// Used paths: imports that are not re-exported, and paths within the code.
     uses: Vec<Path>,
 }
 
-/// Files in a circle in which each uses the next, if there is one. Only files of the same top-level module are looked
-/// at: between modules there is an order.
+/// A circle of files in which each uses the next; `None` if there is none. Only files of the same top-level module are
+/// compared, because modules have an order.
 pub(super) fn circle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> {
     let files: BTreeMap<Path, &String> =
         sources.keys().map(|file| (module_path(file), file)).collect();
@@ -35,7 +35,7 @@ pub(super) fn circle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> 
     Some(way.iter().map(|module| files[module].clone()).collect())
 }
 
-/// The shortest way from a file along arrows to itself.
+/// The shortest path from a file along arrows back to it; `None` if there is none.
 fn way_back(start: &Path, arrows: &BTreeMap<Path, BTreeSet<Path>>) -> Option<Vec<Path>> {
     let mut ways = vec![vec![start.clone()]];
     let mut seen = BTreeSet::new();
@@ -62,7 +62,7 @@ fn module_path(file: &str) -> Path {
     parts.map(str::to_owned).collect()
 }
 
-/// The file that defines what a path names. What a module imports can be named as if it were its own.
+/// The file that defines the item of a path. The path may name an import of a module.
 fn defined_in(path: &[String], names: &BTreeMap<Path, Names>, depth: u32) -> Path {
     let mut depth_of_module = 0;
     while depth_of_module < path.len() && names.contains_key(&path[..=depth_of_module]) {
@@ -80,7 +80,7 @@ fn defined_in(path: &[String], names: &BTreeMap<Path, Names>, depth: u32) -> Pat
 }
 
 fn names_in(code: &str, module: &Path, files: &BTreeMap<Path, &String>) -> Names {
-    // Tests may use everything.
+    // Tests may use any file.
     let code = code.split("\nmod tests {").next().unwrap_or_default();
     let mut names = Names::default();
     let mut item = String::new();
@@ -106,7 +106,7 @@ fn names_in(code: &str, module: &Path, files: &BTreeMap<Path, &String>) -> Names
             let Some(absolute) = absolute(&path[..ends], module, files) else { continue };
             let last = path.last().cloned().unwrap_or_default();
             let name = if alias.is_empty() { last } else { alias.to_owned() };
-            // What a module only passes on from its parts, it does not use.
+            // A re-export of an item of a submodule is no use.
             let is_passed_on = is_public && absolute.starts_with(module);
             names.imports.push((name, absolute.clone()));
             if !is_passed_on {
@@ -117,7 +117,7 @@ fn names_in(code: &str, module: &Path, files: &BTreeMap<Path, &String>) -> Names
     names
 }
 
-/// `crate::a::b`, `super::a` and the like in a line of code.
+/// Paths such as `crate::a::b` and `super::a` in a line of code.
 fn paths_in(line: &str) -> impl Iterator<Item = Path> {
     let begins = ["crate::", "super::", "self::"];
     let starts = begins.into_iter().flat_map(|begin| line.match_indices(begin));
@@ -135,7 +135,7 @@ fn paths_in(line: &str) -> impl Iterator<Item = Path> {
     })
 }
 
-/// A path from the root of the crate; none if it leads out of it.
+/// The path from the root of the crate; `None` if it leads out of the crate.
 fn absolute(path: &[String], module: &Path, files: &BTreeMap<Path, &String>) -> Option<Path> {
     let (first, rest) = path.split_first()?;
     let own = |rest: &[String]| [module, rest].concat();

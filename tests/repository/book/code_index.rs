@@ -3,12 +3,12 @@
 use super::documents;
 use crate::support::{root, text_of};
 
-/// What stands in backticks within `text`.
+/// The parts of `text` in backticks.
 fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Whether a source has this word.
+/// True if a source has this word.
 fn mentions(source: &str, name: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     source.match_indices(name).any(|(at, _)| {
@@ -16,7 +16,7 @@ fn mentions(source: &str, name: &str) -> bool {
     })
 }
 
-/// Whether a source defines an item of this name, with a keyword or a macro, or a kind of fault.
+/// True if a source defines an item or a kind of fault of this name, with a keyword or a macro.
 fn defines(source: &str, name: &str) -> bool {
     let before = ["fn", "struct", "enum", "trait", "const", "impl FaultKind for"];
     before.iter().any(|before| mentions(source, &format!("{before} {name}")))
@@ -46,7 +46,7 @@ fn the_index_of_the_code_names_what_is_there() {
     assert!(rows > 25, "{rows}");
 }
 
-/// A path of the repository, as the documents write one: from its root, to a source or a script.
+/// True for a path of a source or script from the root of the repository.
 fn is_path(name: &str) -> bool {
     let is_below = ["src/", "tests/", "benches/", "examples/", "fuzz/"];
     is_below.iter().any(|folder| name.starts_with(folder))

@@ -1,5 +1,5 @@
-//! The fields of `result.json` for the book: a table for each object, made from the structs that are written, their
-//! comments, and the table of metrics.
+//! The fields of `result.json` for the book: a table for each object, made from the serialized structs, their comments,
+//! and the table of metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -19,10 +19,10 @@ const SOURCES: [&str; 8] = [
     "src/summary/host.rs",
 ];
 
-/// The struct that is the whole file.
+/// The struct of the whole file.
 const ROOT: &str = "Summary";
 
-/// Figures whose fields have other names.
+/// Struct, field and figure, where the figure has another name than the field.
 const OTHER_NAMES: [(&str, &str, &str); 14] = [
     ("StageSummary", "processed_per_s", "rate"),
     ("StageSummary", "response_us", "latency"),
@@ -40,7 +40,7 @@ const OTHER_NAMES: [(&str, &str, &str); 14] = [
     ("BacklogSummary", "caught_up_s", "backlog.caught_up"),
 ];
 
-/// Figures that are made from several fields, or that are another name of one.
+/// Figures that are made from several fields, or that are another name of a figure.
 const MADE: [&str; 9] = [
     "measured",
     "unaccounted",
@@ -53,7 +53,7 @@ const MADE: [&str; 9] = [
     "bytes_per_fetch",
 ];
 
-/// A struct, or an enum of words.
+/// A struct, or an enum whose variants have no fields.
 #[derive(Default)]
 struct Item {
     meaning: String,
@@ -120,7 +120,7 @@ fn plain(comment: &str) -> String {
     text.replace("`Summary::", "`")
 }
 
-/// What stands between `<` and `>` after `outer`.
+/// The text between `<` and `>` after `outer`; `None` for another type.
 fn inner<'a>(kind: &'a str, outer: &str) -> Option<&'a str> {
     kind.strip_prefix(outer)?.strip_prefix('<')?.strip_suffix('>')
 }
@@ -133,7 +133,7 @@ fn innermost(kind: &str) -> &str {
     inner(kind, "BTreeMap").and_then(|pair| pair.split_once(", ")).map_or(kind, |(_, value)| value)
 }
 
-/// A type as JSON has it.
+/// The JSON type of a Rust type.
 fn json_type(kind: &str, items: &BTreeMap<String, Item>) -> String {
     if let Some(kind) = inner(kind, "Option") {
         return format!("{} or `null`", json_type(kind, items));
@@ -161,7 +161,7 @@ fn json_type(kind: &str, items: &BTreeMap<String, Item>) -> String {
     }
 }
 
-/// The figure of `[expect]` that a field has.
+/// The figure of `[expect]` for a field; `None` if it has none.
 fn figure(object: &str, field: &Field) -> Option<&'static Metric> {
     let (field, has_quantiles) = (field.name.as_str(), innermost(&field.kind) == "Digest");
     let is_about = |metric: &&Metric| match metric.get {
@@ -191,7 +191,7 @@ fn figure(object: &str, field: &Field) -> Option<&'static Metric> {
     METRICS.iter().find(|metric| is_about(metric) && is_named(metric))
 }
 
-/// The structs that are written, each behind the one it is first in, with all places of each.
+/// The serialized structs in the order of their first occurrences, with all places of each.
 type Places = Vec<(String, Vec<String>)>;
 
 /// Adds the struct `name` at `path`, and those within it.
@@ -216,7 +216,7 @@ fn visit(name: &str, path: &str, items: &BTreeMap<String, Item>, found: &mut Pla
     }
 }
 
-/// Every field of `result.json` that a struct has, as Markdown.
+/// All fields of `result.json`, as Markdown.
 pub(crate) fn result_fields_markdown() -> String {
     let items = items();
     let mut out = String::new();
