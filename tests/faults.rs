@@ -1,6 +1,6 @@
-//! Every scenario of the fault catalogue does what it says: those that can are run on the embedded broker, and the
-//! others on a real cluster where `BOOTSTRAP` names one. Expectations about time may fail on a busy machine; those
-//! about records, restarts and states may not.
+//! Runs every scenario of the fault catalogue: on the embedded broker if it supports the fault, otherwise on the
+//! cluster in `BOOTSTRAP`, if it is set. Expectations about times may fail on a busy machine. Those about records,
+//! restarts and states must hold.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lanekeeper::summary::{Ledger, Summary};
 use support::{Finished, REAL_ONLY, SIM_ONLY, Tool, files_below};
 
-/// Figures that depend on how busy the machine is.
+/// Figures that depend on the load of the machine.
 const TIMED: [&str; 9] = [
     "recovery",
     "latency",
@@ -22,10 +22,10 @@ const TIMED: [&str; 9] = [
     "achieved",
 ];
 
-/// Scenarios that run at the same time: they wait more than they work.
+/// Number of scenarios that run at the same time. They use little CPU time.
 const AT_ONCE: usize = 6;
 
-/// The scenarios of the catalogue that begin with `marker`; without one, those that any broker can do.
+/// The scenarios of the catalogue that begin with `marker`; with `None`, those that any broker supports.
 fn catalogue(marker: Option<&str>) -> Vec<String> {
     let mut files = files_below("scenarios/faults", "toml");
     files.retain(|file| {
@@ -80,7 +80,7 @@ fn every_fault_does_what_its_scenario_says() {
     });
 }
 
-/// In virtual time there is no busy machine: expectations about time hold as well.
+/// In virtual time, the load of the machine has no effect, so expectations about times hold as well.
 #[test]
 fn what_only_a_model_can_do_happens_on_the_simulator() {
     let files = catalogue(Some(SIM_ONLY));
@@ -92,7 +92,7 @@ fn what_only_a_model_can_do_happens_on_the_simulator() {
     }
 }
 
-/// A broker of the simulator carries the request out, closes the connection, and the client sends it again.
+/// A broker of the simulator handles the request and closes the connection, and the client retries.
 #[test]
 fn a_batch_whose_answer_is_lost_is_sent_again() {
     let run = |idempotence: &str, fault: &str| {
@@ -107,12 +107,12 @@ fn a_batch_whose_answer_is_lost_is_sent_again() {
     assert_eq!((with.lost, with.duplicated, with.indeterminate, with.failed), (0, 0, 0, 0));
     let without = run("false", lost).ledger;
     assert!(without.duplicated > 0 && without.lost == 0, "{without:?}");
-    // It is the lost answers: five requests that are not carried out leave nothing that could be there twice.
+    // The duplicates come from lost answers: five requests that are not handled leave none.
     let refused = "request_error = { api = \"produce\", code = \"disconnect\", count = 5 }";
     assert_eq!(run("false", refused).ledger.duplicated, 0);
 }
 
-/// Whatever a member asks, its answer can be lost: it asks again, and nothing is lost or processed without a reason.
+/// A member retries each kind of request whose answer is lost. No record is lost, or processed again without a reason.
 #[test]
 fn a_group_survives_lost_answers() {
     let apis = [
@@ -146,7 +146,7 @@ fn a_group_survives_lost_answers() {
     }
 }
 
-/// On other clusters the client loses the answer: its record is in the log, and its sender does not know.
+/// On other clusters the client loses the answer. The record is in the log, and indeterminate for its sender.
 #[test]
 fn a_record_whose_answer_the_client_loses_is_indeterminate_and_read() {
     let finished = run("scenarios/faults/answer-lost.toml", &[]);
@@ -189,7 +189,7 @@ fn a_command_that_fails_fails_a_run_that_insists_on_it() {
     assert!(passed[2..].iter().all(|passed| *passed), "{summary:?}");
 }
 
-/// The way back from a command begins when it has ended, however long it takes; from two, when both have.
+/// The recovery from an `exec` fault begins at the end of its command, or of both commands if it has two.
 #[test]
 fn nothing_has_recovered_from_commands_that_still_run() {
     for (fault, least_ms) in [
@@ -207,7 +207,7 @@ fn nothing_has_recovered_from_commands_that_still_run() {
         let fault = &summary.faults[0];
         let ended = fault.ended_ms.expect("it has ended");
         assert!(ended >= least_ms, "{fault:?}");
-        // Records come all the time.
+        // Records are sent during the commands as well.
         assert!(fault.first_record_ms.is_some_and(|first| first >= ended), "{fault:?}");
         assert!(fault.recovered_ms.is_none_or(|recovered| recovered >= ended), "{fault:?}");
     }

@@ -1,24 +1,25 @@
-//! No expectation holds by accident. For each metric there are two runs that differ in one thing: in the one what is
-//! expected of the metric holds, in the other it cannot, because what the metric is about has happened. A metric that
-//! is always 0, always the same, or another one's value fails one of the two.
+//! No expectation holds by accident. For each metric there are two runs that differ in one setting. An expectation of
+//! the metric holds in the first run. It cannot hold in the second one, in which the metric has a bad value. A metric
+//! that is always 0, always the same, or equal to another one fails in one of the two.
 
 use std::collections::BTreeSet;
 
 use crate::support::{self, Finished, Tool};
 use lanekeeper::summary::{METRICS, Verdict};
 
-/// How a run is made.
+/// The broker and the client of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum On {
-    /// In virtual time.
+    /// The simulator, in virtual time.
     Sim,
-    /// On the embedded cluster, by librdkafka.
+    /// The embedded cluster with librdkafka.
     Embedded,
-    /// On the embedded cluster, by the native client.
+    /// The embedded cluster with the native client.
     Native,
 }
 
-/// Two runs, and what can be expected of the first one only. Their scenarios begin with `base` and end with `well` or `ill`.
+/// Two runs, and the expectations that hold in the first one only. Their scenarios begin with `base` and end with
+/// `well` or `ill`.
 struct Pair {
     on: On,
     base: &'static str,
@@ -27,14 +28,14 @@ struct Pair {
     expected: &'static [(&'static str, &'static str)],
 }
 
-/// 6 partitions with 100 records a second each: 1 s of warm-up, 10 s that are measured, 1 s to drain. Its last section is
-/// the load.
+/// 6 partitions with 100 records a second each: 1 s of warm-up, a measured window of 10 s, and a drain of 1 s. The last
+/// section is the load.
 const EVEN: &str = "[topic]\npartitions = 6\n[run]\nwarmup = \"1s\"\nduration = \"10s\"\ndrain = \"1s\"\n\
     [load]\nproducers = 60\nrate = \"10/s\"\n";
-/// The same for 30 s.
+/// The same with a measured window of 30 s.
 const LONG: &str = "[topic]\npartitions = 6\n[run]\nwarmup = \"1s\"\nduration = \"30s\"\ndrain = \"10s\"\n\
     [load]\nproducers = 60\nrate = \"10/s\"\n";
-/// Producers that do not wait for followers, on brokers that are quick to be replaced.
+/// Producers that do not wait for followers, on brokers with short sessions.
 const LOOSE: &str = "[topic]\npartitions = 6\n[run]\nwarmup = \"1s\"\nduration = \"14s\"\n\
     [sim]\nbroker_session = \"3s\"\nrequest_timeout = \"2s\"\n\
     [load]\nproducers = 60\nrate = \"10/s\"\nacks = \"leader\"\nidempotence = false\n";
@@ -42,7 +43,7 @@ const LOOSE: &str = "[topic]\npartitions = 6\n[run]\nwarmup = \"1s\"\nduration =
 const DENSE: &str = "[topic]\npartitions = 3\nreplication_factor = 1\n\
     [sim]\nlatency = \"2ms\"\n[run]\nwarmup = \"0s\"\nduration = \"10s\"\n[load]\nproducers = 3\nrate = \"400/s\"\n\
     idempotence = false\n";
-/// A backlog that is there before.
+/// A load with a backlog.
 const BEHIND: &str = "[topic]\npartitions = 2\n[run]\nwarmup = \"0s\"\nduration = \"20s\"\ndrain = \"10s\"\n\
     [load]\nproducers = 20\nrate_total = \"200/s\"\nbacklog = 1200\n";
 /// A few seconds in real time: two partitions with 50 records a second each.
@@ -98,7 +99,7 @@ const PAIRS: &[Pair] = &[
         ill: "[[fault]]\nat = \"3s\"\nfor = \"1s\"\nproduce_call = { pool = \"all\", drop = true }\n",
         expected: &[("indeterminate", "0")],
     },
-    // A consumer that can do 1,000 records a second, or 67 of 100.
+    // The capacity of a consumer is 1,000 records a second, or 67 at a rate of 100.
     Pair {
         on: On::Sim,
         base: EVEN,
@@ -170,7 +171,7 @@ const PAIRS: &[Pair] = &[
         ill: "[consumers]\nwork_of = { 3 = { wait = \"8ms\" } }\n",
         expected: &[("fairness.p99_spread", "< 2")],
     },
-    // 600 records each: worked off at 1,000 - 100 or at 125 - 100 a second.
+    // Each partition has a backlog of 600 records, which shrinks by 1,000 - 100 or by 125 - 100 a second.
     Pair {
         on: On::Sim,
         base: BEHIND,
@@ -196,7 +197,7 @@ const PAIRS: &[Pair] = &[
             ("stage[1].lasted", "< 3s"),
         ],
     },
-    // A crash is noticed at once, and a consumer that hangs after five seconds.
+    // A crash is detected at once, and a hang after five seconds.
     Pair {
         on: On::Sim,
         base: LONG,
@@ -212,7 +213,7 @@ const PAIRS: &[Pair] = &[
             ("fault[0].blast_radius", "0"),
         ],
     },
-    // A group stops for a crash, and consumers with partitions of their own do not.
+    // A crash stops all members of a group, but no other assigned consumer.
     Pair {
         on: On::Sim,
         base: LONG,
@@ -233,7 +234,7 @@ const PAIRS: &[Pair] = &[
               [[fault]]\nat = \"12s\"\nkill = { consumer = 1 }\n",
         expected: &[("fault[1].missed", "0")],
     },
-    // What only happens in real time. Bounds are far from both runs.
+    // These values only occur in real time. The bounds are far from both runs.
     Pair {
         on: On::Embedded,
         base: BRIEF,
@@ -269,10 +270,10 @@ const PAIRS: &[Pair] = &[
     },
 ];
 
-/// Metrics whose bad values take more than a scenario: where they are made to be wrong.
+/// Metrics whose bad values need more than a scenario, with the file and the test that produce them.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("lateness.p50", "tests/brokers/accidents.rs", "sends_of_a_process_that_stood_still_are_late"),
-    // Another producer, or another client, on a real cluster.
+    // Another producer or another client, on a real cluster.
     ("corrupt", RECORDS, "changed_bytes_and_records_of_another_partition_are_counted_one_by_one"),
     (
         "wrong_partition",
@@ -295,7 +296,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "tests/brokers/truths.rs",
         "an_offset_that_another_client_commits_is_found_beyond_what_was_processed",
     ),
-    // The number of requests depends on how busy the machine is.
+    // The number of requests depends on the load of the machine.
     (
         "requests_per_s",
         "src/measure/requests.rs",
@@ -307,7 +308,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "src/broker/tcp/tests/moves.rs",
         "a_throttled_client_sends_nothing_more_until_the_time_is_over",
     ),
-    // Only a defect does it.
+    // Only a defect produces these.
     ("unaccounted", "src/summary/parts.rs", UNACCOUNTED),
     (
         "unexpected_redelivered",
@@ -324,14 +325,14 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
 const RECORDS: &str = "tests/brokers/truths/records.rs";
 const UNACCOUNTED: &str = "what_the_account_does_not_cover_is_counted";
 
-/// The name of a metric of which `name` is one figure.
+/// The name of the metric of the figure `name`.
 fn metric_of(name: &str) -> String {
     let figure = lanekeeper::summary::Figure::parse(name).unwrap_or_else(|| panic!("{name}"));
     let kind = name.split_once('[').map_or("", |(kind, _)| kind);
     format!("{kind}.{}", figure.metric.name)
 }
 
-/// All metrics, with the kind of thing each is about before it.
+/// The names of all metrics, with their prefixes.
 fn all_metrics() -> BTreeSet<String> {
     let names = lanekeeper::summary::Figure::names();
     names.map(|(name, _)| metric_of(&name.replace("[]", "[0]"))).collect()
@@ -396,7 +397,7 @@ fn in_real_time_each_expectation_holds_in_one_run_and_fails_in_the_other() {
     PAIRS.iter().filter(|pair| pair.on != On::Sim).for_each(check);
 }
 
-/// Records are late when the process stands still.
+/// Records are sent late if the process is stopped for a while.
 #[test]
 fn sends_of_a_process_that_stood_still_are_late() {
     let text = format!("{BRIEF}[expect]\n\"lateness.max\" = \"< 900ms\"\n");

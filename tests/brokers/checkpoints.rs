@@ -1,5 +1,5 @@
-//! Checkpoints that outlive their run. Files are written on the embedded broker, too; going on needs a cluster,
-//! given with `BOOTSTRAP` as for the conformance tests.
+//! Checkpoints after the end of their run. The embedded broker is enough to write files. A run that continues needs a
+//! cluster in `BOOTSTRAP`, as the conformance tests do.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use lanekeeper::summary::Summary;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-/// 3 partitions; consumers that take their time, so that something is left when they are killed.
+/// 3 partitions with slow consumers, so that records are left after a kill.
 const SLOW: &str = "[topic]\nname = \"orders\"\npartitions = 3\n[load]\nproducers = 30\nrate = \"20/s\"\n\
                     [consumers]\nstart = \"beginning\"\nwork = { wait = \"20ms\" }\n\
                     checkpoint = \"file\"\ncheckpoint_file = \"orders.checkpoint\"\n\
@@ -19,7 +19,7 @@ const SLOW: &str = "[topic]\nname = \"orders\"\npartitions = 3\n[load]\nproducer
 const QUICK: [&str; 2] = ["run.duration=1s", "consumers.work={ wait = \"0ms\" }"];
 
 fn read(path: &Path) -> Option<Checkpoints> {
-    // Whenever it is there, it is whole.
+    // The file is complete whenever it exists.
     let text = std::fs::read(path).ok()?;
     Some(Checkpoints::decode(&text).unwrap_or_else(|error| panic!("{error}")))
 }
@@ -28,7 +28,7 @@ fn total(checkpoints: &Checkpoints) -> u64 {
     checkpoints.partitions.iter().map(|start| start.checkpoint.0 as u64).sum()
 }
 
-/// Runs until every partition has come to offset 20 or further, and ends the process by SIGKILL.
+/// Runs until every checkpoint is at offset 20 or later, and ends the process by SIGKILL.
 fn killed(tool: Tool, file: &Path) -> (support::Finished, Checkpoints) {
     let mut running = tool.start();
     running.await_text("so-far.json", "{");
@@ -56,12 +56,12 @@ fn a_file_is_whole_at_any_time_and_never_ahead_of_what_was_processed() {
         assert_eq!(resume_point.offset.0 + 1, start.checkpoint.0);
         assert_eq!(resume_point.stamp.run, left.runs[0]);
     }
-    // At 50 a second, no consumer can have processed much more than the last second kept.
+    // A consumer processes at most 50 records a second, so the stored result is at most a second behind.
     let report = support::report_of(&finished).args(["--format", "json"]).exits(130).stdout;
     let summary: Summary = serde_json::from_str(&report).expect("a summary");
     assert!(total(&left) < summary.ledger.sent, "{left:?} {:?}", summary.ledger);
 
-    // The embedded cluster has gone with its run, and another one is not taken for it.
+    // The embedded cluster ended with its run, and another one has another cluster id.
     let finished = with_file(Tool::run_text(SLOW), &file).exits(3);
     for text in [
         "cannot continue from the checkpoint file",
@@ -146,7 +146,7 @@ fn a_later_run_goes_on_where_the_killed_one_stopped() {
         assert_clean(&summary);
         let resumed = summary.resumed.as_ref().expect("an earlier run");
         assert_eq!((resumed.run_id.clone(), resumed.partitions), (left.runs[0].to_string(), 3));
-        // Everything that is in the topic was processed once, by one of the two runs.
+        // Every record in the topic was processed once, by one of the two runs.
         let appended = arm.records_in(&topic.name);
         assert_eq!(resumed.behind, appended - total(&left) - summary.ledger.sent);
         assert_eq!(summary.ledger.earlier, resumed.behind);
@@ -157,7 +157,7 @@ fn a_later_run_goes_on_where_the_killed_one_stopped() {
         let after = read(&file).expect("a file");
         assert_eq!((total(&after), after.runs.len()), (appended, 2));
 
-        // A topic of that name that is another one is never read from the middle.
+        // Another topic of the same name is not read from the checkpoint on.
         topic.create_again(3);
         topic.fill(3, 9_000);
         let finished = run().set(QUICK).exits(3);
@@ -165,7 +165,7 @@ fn a_later_run_goes_on_where_the_killed_one_stopped() {
     });
 }
 
-/// The checkpoints as another tool sees them.
+/// The committed offsets, queried by another client.
 fn committed(arm: &Arm, group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
     let client: BaseConsumer = arm.config().set("group.id", group).create().expect("a client");
     let mut list = TopicPartitionList::new();

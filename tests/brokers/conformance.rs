@@ -1,9 +1,9 @@
-//! What must be the same on every broker. The embedded one and the simulated one are always tested; with `BOOTSTRAP` in
-//! the environment, the same is asserted of that cluster, and more: what a run does to topics. What a broker cannot do
-//! it refuses, and says why.
+//! Properties that hold on every broker. The embedded one and the simulated one are always tested. With `BOOTSTRAP` in
+//! the environment, the same is asserted for that cluster, and also the effects of a run on topics. A broker that does
+//! not support a setting rejects it with the reason.
 //!
-//! `LANEKEEPER_KAFKA_COUNT="tests/kafka.sh count"` has records counted by another program as well:
-//! the command gets a topic's name and prints the number of records appended to it.
+//! With `LANEKEEPER_KAFKA_COUNT="tests/kafka.sh count"`, another program counts the records as well. The command gets
+//! the name of a topic and prints the number of records that were appended to it.
 
 mod client_requests;
 mod growth;
@@ -20,12 +20,12 @@ use crate::cluster::{Arm, TestTopic, on_the_cluster};
 use crate::support::{self, Finished, alone, assert_clean, owners, root};
 use lanekeeper::summary::Summary;
 
-/// 60 producers on 18 partitions, for half a second and two.
+/// 60 producers on 18 partitions, with 0.5 s of warm-up and 2 s of measured window.
 const SCENARIO: &str = "[topic]\npartitions = 18\n[load]\nproducers = 60\nrate = \"10/s\"\n\
                         [run]\nwarmup = \"500ms\"\nduration = \"2s\"\n[expect]\nlost = 0\n";
 const SENT: u64 = 60 * 25;
 
-/// A case for every broker.
+/// Makes a test of each case for every broker.
 macro_rules! on_every_broker {
     ($($case:ident;)+) => {
         mod embedded {
@@ -86,11 +86,11 @@ fn every_record_arrives_once_at_its_own_consumer(arm: &Arm) {
     if let Ok(command) = std::env::var("LANEKEEPER_KAFKA_COUNT") {
         assert_eq!(counted_elsewhere(&command, &summary.topic), summary.ledger.sent);
     }
-    // It was to be kept; now it is ours to delete.
+    // The run has kept the topic, so the test deletes it.
     drop(TestTopic { arm, name: summary.topic });
 }
 
-/// What another program says of the number of records in a topic.
+/// The number of records in a topic according to another program.
 fn counted_elsewhere(command: &str, topic: &str) -> u64 {
     let mut words = command.split_whitespace();
     let program = words.next().expect("a command");
@@ -148,14 +148,14 @@ fn a_group_shares_all_partitions(arm: &Arm) {
         summary.partitions.iter().map(|p| p.owners.last().expect("an owner").consumer).collect();
     assert_eq!(members, (0..8).collect());
     if !arm.is_embedded() {
-        // No member came or went after the group was complete.
+        // No member joined or left after the group was complete.
         assert_eq!(summary.rebalances, []);
     }
 }
 
 fn a_group_of_the_consumer_protocol_does_the_same(arm: &Arm) {
     let set = ["consumers.mode=group", "consumers.count=8", "consumers.protocol=consumer"];
-    // Of that a cluster is asked only once the run is there.
+    // The protocol of a cluster is queried at the start of the run.
     if !arm.group_protocols().contains(&"consumer") {
         let refused = arm.run(SCENARIO).set(set).exits(3);
         for text in ["do not serve groups of the consumer protocol", "protocol = \"classic\""] {
@@ -178,14 +178,15 @@ fn a_group_of_the_consumer_protocol_does_the_same(arm: &Arm) {
         }
         let config = &summary.client_config;
         assert_eq!(config["consumer.group.protocol"].value.as_deref(), Some("consumer"));
-        // The broker's, and the client does not take them.
+        // These are settings of the broker, which the client rejects.
         for name in ["session.timeout.ms", "heartbeat.interval.ms"] {
             assert_eq!(config.get(&format!("consumer.{name}")), None);
         }
     }
 }
 
-/// Partitions that a kill of the static member 2 of 8 affected: only its own partitions, and they came back to it.
+/// Asserts that the kill of the static member 2 of 8 affected only its own partitions, and that they were assigned to
+/// it again.
 fn assert_place_kept(summary: &Summary) {
     let l = &summary.ledger;
     assert_eq!((l.delivered, l.acked), (l.sent, l.sent), "{l:?}");
@@ -205,7 +206,7 @@ fn assert_place_kept(summary: &Summary) {
     }
 }
 
-/// Kills a static member of a group in this way, and expects it back in its place.
+/// Kills a static member of a group with `kill`, and asserts that it gets its partitions again.
 fn kill_of_a_static_member(arm: &Arm, kill: &str, protocol: &str) {
     let text = format!("{SCENARIO}[[fault]]\nat = \"1500ms\"\n{kill}\n");
     let set = ["consumers.mode=group", "consumers.count=8", "consumers.membership=static"];
@@ -217,13 +218,13 @@ fn a_static_member_gets_its_partitions_back(arm: &Arm) {
     let kill = "kill = { consumer = 2 }";
     if arm.group_protocols().contains(&"consumer") {
         kill_of_a_static_member(arm, kill, "consumers.protocol=consumer");
-        // There its place is taken until the old client has left, however long that takes.
+        // With the consumer protocol, the instance id is in use until the old client has left.
         let late = "late_close = { consumer = 2 }\nfor = \"800ms\"";
         kill_of_a_static_member(arm, late, "consumers.protocol=consumer");
     }
     if !arm.is_embedded() {
-        // The mock coordinator does not know static members of classic groups; `check` warns about it. kfake deals out
-        // again when a member that is back had other partitions as it joined, where Kafka only compares the assignor.
+        // The mock coordinator does not support static members of classic groups, as `check` warns. kfake assigns again
+        // if a returning member had other partitions when it joined, whereas Kafka only compares the assignor.
         if arm.is_kfake() {
             return;
         }
@@ -252,7 +253,7 @@ fn a_topic_of_the_runs_own_is_gone_afterwards() {
     on_the_cluster(|arm| {
         let summary = arm.run(SCENARIO).exits(0).summary();
         assert!(summary.topic.starts_with("lanekeeper-scenario-"), "{}", summary.topic);
-        // A cluster deletes in its own time.
+        // A cluster deletes asynchronously.
         for _ in 0..100 {
             if arm.partitions_of(&summary.topic).is_none() {
                 return;
@@ -272,7 +273,7 @@ fn a_topic_that_was_there_before_is_used_and_stays() {
         assert_eq!(summary.topic, topic.name);
         assert_eq!(arm.partitions_of(&topic.name), Some(18));
         assert_eq!(arm.records_in(&topic.name), SENT);
-        // A second run in the same topic has only its own records.
+        // A second run in the same topic counts only its own records.
         let summary = arm.run(SCENARIO).set([topic.set().as_str()]).exits(0).summary();
         assert_own_consumers(arm, &summary);
         assert_eq!(arm.records_in(&topic.name), 2 * SENT);
@@ -307,15 +308,15 @@ fn records_of_other_producers_are_counted_and_not_lost() {
         assert_eq!((ledger.other_producers, ledger.lost, ledger.corrupt), (90, 0, 0), "{ledger:?}");
         assert_eq!((ledger.sent, ledger.delivered), (SENT, SENT));
         assert!(finished.stdout.contains("not sent by this run"), "{}", finished.stdout);
-        // At the end there is nothing of another run.
+        // A run from the end reads no records of other runs.
         assert_clean(&run("consumers.start=end").summary());
-        // The records of the two runs before are of other runs, too.
+        // The records of the two earlier runs count as those of other producers.
         let ledger = run("consumers.start=beginning").summary().ledger;
         assert_eq!((ledger.other_producers, ledger.lost), (90 + 2 * SENT, 0), "{ledger:?}");
     });
 }
 
-/// The mock coordinator's timing is its own; a real one, or its model, is needed.
+/// The timing of the mock coordinator differs, so this needs a real one or its model.
 #[test]
 fn partitions_of_a_crashed_group_member_are_taken_over_and_nothing_is_lost() {
     a_crashed_member_is_succeeded(&Arm::Sim);
@@ -343,7 +344,7 @@ fn a_crashed_member_is_succeeded(arm: &Arm) {
     for p in &summary.partitions {
         let owners = owners(p);
         if fault.partitions_aimed_at.contains(&p.partition) {
-            // Where a group does not wait for its members, the first ones own it before.
+            // If the group does not wait for its members, the first ones own the partition before.
             let at = owners.iter().position(|owner| *owner == (2, 1));
             let at = at.unwrap_or_else(|| panic!("partition {}: {owners:?}", p.partition));
             assert!(owners.len() > at + 1, "no consumer took over partition {}", p.partition);
@@ -358,8 +359,8 @@ fn a_topic_that_was_created_again_stalls_its_consumers_whether_it_is_shorter_or_
     on_the_cluster(|arm| {
         let topic = arm.topic("again", 2);
         topic.fill(2, 100);
-        // Partition 0 gets records of the run, partition 1 stays as it was filled. The second kill of each
-        // consumer keeps it away while the topic is replaced.
+        // Partition 0 gets records of the run, and partition 1 keeps its first records. After the second kill, the
+        // consumers wait for their restart while the topic is replaced.
         let kills =
             ["2s", "2s", "2500ms", "2500ms"].iter().zip([0, 1, 0, 1]).map(|(at, consumer)| {
                 format!("[[fault]]\nat = \"{at}\"\nkill = {{ consumer = {consumer} }}\n")
@@ -392,8 +393,8 @@ fn a_topic_that_was_created_again_stalls_its_consumers_whether_it_is_shorter_or_
     });
 }
 
-/// The watchdog replaces a member that hangs. What the old thread says when it comes round, while its successor has the
-/// partitions, is no rebalance that lasts to the end.
+/// The watchdog replaces a member that hangs. Late events of the old thread, while its successor has the partitions,
+/// begin no rebalance without an end.
 #[test]
 fn a_member_that_hung_begins_no_rebalance_when_it_comes_round() {
     on_the_cluster(|arm| {

@@ -1,7 +1,7 @@
-//! Before and after a run: `check --connect`, consent to write into a topic, runs that only read, a load on one
-//! partition, and `clean`.
+//! `check --connect`, the consent to write into an existing topic, runs that only read, a load on one partition, and
+//! `clean`.
 //!
-//! What needs a cluster runs on the one in `BOOTSTRAP`; without it those tests pass unseen.
+//! Tests that need a cluster run on the one in `BOOTSTRAP`. Without it, they pass without a check.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 const BRIEF: &str = "[topic]\npartitions = 3\nreplication_factor = 1\n[load]\nproducers = 6\nrate = \"10/s\"\n\
                      [run]\nwarmup = \"0s\"\nduration = \"1s\"\n";
 
-/// `check --connect` or another command on the cluster, without consent to anything.
+/// A command on the cluster, such as `check --connect`, without any consent.
 fn on(arm: &Arm, command: &str, text: &str) -> Tool {
     let tool = Tool::new().file("brief.toml", text.as_bytes());
     tool.args([command, "brief.toml", "--bootstrap", arm.bootstrap()])
@@ -27,7 +27,7 @@ fn says(text: &str, finished: &Finished, parts: &[&str]) {
     }
 }
 
-/// Topics and groups of the cluster.
+/// The topics and groups of the cluster.
 fn everything_on(arm: &Arm) -> (Vec<String>, Vec<String>) {
     let client: BaseConsumer = arm.config().create().expect("a client");
     let metadata = client.fetch_metadata(None, cluster::ANSWER).expect("metadata");
@@ -41,7 +41,7 @@ fn everything_on(arm: &Arm) -> (Vec<String>, Vec<String>) {
     (topics, groups)
 }
 
-/// Commits for `group` that the first `read` records of partition 0 are read.
+/// Commits offset `read` of partition 0 for `group`.
 fn commit(topic: &TestTopic<'_>, group: &str, read: i64) {
     let client: BaseConsumer =
         topic.arm.config().set("group.id", group).create().expect("a client");
@@ -84,7 +84,7 @@ fn a_cluster_is_described_and_nothing_is_written() {
         let finished = check(&["topic.replication_factor=30"]).exits(3);
         says(&finished.stderr, &finished, &["replication_factor=1"]);
         let after = everything_on(arm);
-        // Other tests have topics of their own.
+        // Other tests may create topics with other names at the same time.
         let is_new = |name: &&String| name.starts_with("lanekeeper-brief-");
         assert_eq!(after.0.iter().find(is_new), before.0.iter().find(is_new));
         assert_eq!(arm.records_in(&topic.name), 30);
@@ -153,7 +153,7 @@ fn a_run_without_producers_measures_what_others_write() {
         let ledger = &summary.ledger;
         assert_eq!((ledger.sent, ledger.delivered, ledger.lost), (0, 0, 0), "{ledger:?}");
         assert!((1..=written).contains(&ledger.other_producers), "{ledger:?} of {written}");
-        // Everything went to partition 0, and no record has a time at which it was sent.
+        // All records are in partition 0, and none contains its send time.
         let rates: Vec<bool> =
             summary.partitions.iter().map(|partition| partition.processed_per_s > 0.0).collect();
         assert_eq!(rates, [true, false, false], "{}", finished.output());
@@ -189,7 +189,7 @@ fn a_load_can_go_to_one_partition_alone() {
 #[test]
 fn what_runs_have_left_is_listed_and_removed_and_nothing_else() {
     on_the_cluster(|arm| {
-        // A name that has the form of a run's, and no run has chosen it.
+        // A topic name with the form of a run id, which no run has generated.
         let other = arm.topic("0123456789ab", 1);
         let group = ["topic.keep=true", "consumers.mode=group", "consumers.count=2"];
         let kept = on(arm, "run", BRIEF).args(["--out", "out"]).set(group).finish().summary();
@@ -205,7 +205,7 @@ fn what_runs_have_left_is_listed_and_removed_and_nothing_else() {
         says(&listed.stderr, &listed, &["nothing is removed; add `--yes`"]);
         assert!(!listed.stdout.contains(&other.name), "{}", listed.output());
         assert_eq!(arm.partitions_of(&kept.topic), Some(3));
-        // Another test's run may be going on: only this run's own are removed here.
+        // Runs of other tests may be active, so only topics and groups of this run are removed.
         let removed = clean(&["--yes"]);
         says(&removed.stdout, &removed, &[&format!("removed group lanekeeper-{id}\n")]);
         assert_eq!(arm.partitions_of(&kept.topic), Some(3));

@@ -1,17 +1,17 @@
-//! Whole runs on the embedded broker, shortened. What is real there is asserted: counts, order,
-//! owners, restarts and faults; times are not.
+//! Whole, shortened runs on the embedded broker. Tests assert counts, order, owners, restarts and faults, but no times,
+//! which are not those of a real cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::{self, Tool, alone, assert_clean, owners, sent_per_partition};
 use lanekeeper::summary::{Summary, Verdict};
 
-/// Half a second before the measured window of three seconds.
+/// A warm-up of half a second, and a measured window of three seconds.
 const SHORT: [&str; 2] = ["run.warmup=500ms", "run.duration=3s"];
 /// For runs of which only the counts matter.
 const BRIEF: [&str; 2] = ["run.warmup=0s", "run.duration=1s"];
 
-/// Lets every latency pass.
+/// Expectations that every latency meets.
 const SLOW: [&str; 2] = ["expect.latency.p99=< 1h", "expect.partition[*].latency.p99=< 1h"];
 
 /// 60 producers on 6 partitions.
@@ -22,7 +22,7 @@ fn small(set: &[&str]) -> Summary {
     finished.summary()
 }
 
-/// Members by number, with the partitions they had last.
+/// The members by number, with the partitions that they had last.
 fn members(summary: &Summary) -> BTreeMap<u32, Vec<u32>> {
     let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for p in &summary.partitions {
@@ -69,7 +69,7 @@ fn a_killed_consumer_comes_back_on_its_partition_and_nothing_is_lost() {
     assert!(finished.stdout.contains("  2.0 s   kill consumer 7: "), "{}", finished.stdout);
 }
 
-/// Consumer 7 was killed once and came back; no other changed.
+/// Asserts that consumer 7 was killed once and restarted, and that no other consumer was affected.
 fn assert_kill_of_7(summary: &Summary) {
     assert_eq!(summary.restarts, 1);
     assert!(summary.given_up.is_empty());
@@ -84,9 +84,9 @@ fn assert_kill_of_7(summary: &Summary) {
     let order = [fault.detected_ms, fault.fenced_ms, fault.restarted_ms, fault.first_record_ms];
     let order: Vec<f64> = order.iter().map(|at| at.expect("it happened")).collect();
     assert!(order.is_sorted() && order[0] >= 0.0, "{fault:?}");
-    // With nothing to read it has recovered before its first record.
+    // Without unread records, it recovers before its first record.
     assert!(fault.recovered_ms >= fault.restarted_ms, "{fault:?}");
-    // What the cell had is not processed again.
+    // Records that the cell had counted are not processed again.
     assert_eq!((fault.redelivered, summary.ledger.redelivered), (0, 0));
 }
 
@@ -139,7 +139,7 @@ fn a_group_of_18_has_a_partition_for_every_member() {
 
 #[test]
 fn partitions_of_a_crashed_group_member_are_read_to_their_end_all_the_same() {
-    // The mock coordinator takes its time: the members that are left finish during the drain.
+    // The mock coordinator is slow, so the remaining members finish during the drain.
     let text = format!(
         "{SMALL}[consumers]\nmode = \"group\"\ncount = 3\n\
          [run]\nwarmup = \"0s\"\nduration = \"3s\"\ndrain = \"90s\"\n\
@@ -152,7 +152,7 @@ fn partitions_of_a_crashed_group_member_are_read_to_their_end_all_the_same() {
     assert_eq!(fault.partitions_aimed_at.len(), 2, "{fault:?}");
     for p in &summary.partitions {
         let owners = owners(p);
-        // Incarnation 1 of member 1 is dead; it may have its partitions at first, but not at last.
+        // Incarnation 1 of member 1 was killed. It owns partitions at the beginning, and none at the end.
         assert_ne!(owners.last(), Some(&(1, 1)), "partition {}", p.partition);
         let is_aimed_at = fault.partitions_aimed_at.contains(&p.partition);
         assert_eq!(owners[0] == (1, 1), is_aimed_at, "partition {}: {owners:?}", p.partition);
@@ -193,11 +193,11 @@ fn every_scenario_that_is_shipped_is_run_by_a_test() {
         support::text_of("tests/brokers/embedded.rs") + &support::text_of("tests/simulator/sim.rs");
     for path in support::files_below("scenarios", "toml") {
         let name = path.strip_prefix("scenarios/").expect("a scenario");
-        // The fault catalogue has a test of its own, which runs whatever is in it.
+        // Another test runs all scenarios of the fault catalogue.
         if name.starts_with("faults/") {
             continue;
         }
-        // Commands of its own break a cluster of three brokers.
+        // Its commands break a real cluster of three brokers.
         if support::text_of(&path).starts_with(support::REAL_ONLY) {
             continue;
         }
@@ -239,13 +239,13 @@ fn skew_fills_the_first_partition_of_the_weights_most() {
     assert_clean(&summary);
     let mut sent = sent_per_partition(&summary);
     sent.sort_unstable();
-    // Zipf with exponent 2 on 6 partitions: 67 % to the heaviest, 2 % to the lightest.
+    // Zipf's distribution with exponent 2 on 6 partitions: 67 % on the first rank, 2 % on the last one.
     assert!(sent[5] > 300 && sent[0] < 60, "{sent:?}");
 }
 
 #[test]
 fn keys_stay_on_their_partitions_in_three_pools() {
-    // With a single key everything is in one place, whichever pool sends it.
+    // With a single key, all records are in one partition, from each pool.
     let summary = small(&["load.partition=keyed", "load.keys=1", "load.pools=3"]);
     assert_clean(&summary);
     let used: Vec<u64> = sent_per_partition(&summary).into_iter().filter(|n| *n > 0).collect();
@@ -260,7 +260,7 @@ fn poisson_schedules_keep_the_rate_and_account_for_every_record() {
     let sent = |seed| {
         let summary = small(&["load.phases=poisson", seed]);
         assert_clean(&summary);
-        // 600 expected with a standard deviation of 25.
+        // The expected number is 600, with a standard deviation of 25.
         assert!((400..=800).contains(&summary.ledger.sent), "{:?}", summary.ledger);
         sent_per_partition(&summary)
     };
@@ -290,7 +290,7 @@ fn every_producer_can_have_a_client_of_its_own_but_then_nobody_knows_when_an_ans
     assert!(refused.stderr.contains("`latency.ack.max` is not measured"), "{}", refused.output());
 }
 
-/// The largest that `check` takes; librdkafka's limit for a message, less what it adds.
+/// The largest payload that `check` accepts: librdkafka's limit for a message, minus its overhead.
 const LARGEST_PAYLOAD: u64 = 999_964;
 
 #[test]
@@ -328,14 +328,14 @@ fn every_acknowledgement_is_timed_however_long_it_takes() {
     let summary = Tool::run_text(slow).set(set).exits(0).summary();
     let ack = summary.latency_us.ack.as_ref().expect("acknowledgements");
     assert_eq!((ack.negative, summary.ledger.acked), (0, 900));
-    // Those sent after the window are not in it.
+    // Records that were sent after the window are not included.
     assert!((450..=900).contains(&ack.count), "{ack:?}");
     assert!(ack.p50.expect("values") >= 795_000.0, "{ack:?}");
 }
 
 #[test]
 fn as_many_acknowledgements_are_timed_as_there_are() {
-    // At maximum rate no record is sent after the window.
+    // At maximum rate, the window lasts until the last send.
     let set = ["load.rate=max", "load.messages=20000", "run.warmup=0s"];
     let summary = Tool::run_text(SMALL).set(set).exits(0).summary();
     let ack = summary.latency_us.ack.as_ref().expect("acknowledgements");
@@ -366,18 +366,18 @@ fn slow_consumers_lag_and_still_read_everything() {
     let slow = ["consumers.work={ wait = \"12ms\" }", "expect.keeps_up=false"];
     let summary = small(&slow);
     assert_clean(&summary);
-    // 100 records take 1.2 s, and come in 1 s.
+    // 100 records are sent in 1 s, and processing them takes 1.2 s.
     assert!(summary.partitions.iter().all(|p| p.lag_max > 0), "{summary:?}");
     let parts = &summary.latency_us;
     assert_eq!((parts.handling.count, parts.handling.negative), (600, 0));
     assert!(parts.handling.mean.expect("records") >= 12_000.0, "{parts:?}");
-    // This client does not say when it had a record.
+    // This client does not report when it receives a record.
     assert_eq!((&parts.fetch, &parts.waiting), (&None, &None));
     assert_eq!(parts.handed_over.as_ref().expect("a part").count, 600);
     assert!(summary.not_measured["latency_us.waiting"].contains("handed_over"));
     let summary = small(&["consumers.work_of={ 3 = { wait = \"5ms\" } }"]);
     let handling = &summary.latency_us.handling;
-    // No work takes no time, and that is shown.
+    // Without work the handling time is 0, which is a valid figure.
     assert_eq!((handling.count, handling.p50), (600, Some(0.0)));
     assert!(handling.p99.expect("records") >= 5_000.0, "{handling:?}");
 }

@@ -1,7 +1,7 @@
-//! A cluster that refuses: logins, TLS, rights, wrong advertised addresses, and a group without a coordinator.
+//! A cluster with access control: logins, TLS, rights, wrong advertised addresses, and a group without a coordinator.
 //!
-//! Needs `GUARDED=127.0.0.1:PORT`, the address that `LANEKEEPER_KAFKA_GUARDED=1 tests/kafka.sh start` prints; without it
-//! the tests pass unseen. The listeners are described in `guard` of that script.
+//! Needs `GUARDED=127.0.0.1:PORT`, the address that `LANEKEEPER_KAFKA_GUARDED=1 tests/kafka.sh start` prints. Without
+//! it, the tests pass without a check. The function `guard` of that script describes the listeners.
 
 mod native;
 mod tokens;
@@ -18,14 +18,14 @@ const BRIEF: &str = "[topic]\npartitions = 2\nreplication_factor = 1\n[load]\npr
                      [run]\nwarmup = \"0s\"\nduration = \"1s\"\nstartup = \"60s\"\n";
 const STARTUP: Duration = Duration::from_secs(60);
 
-/// One test lets the broker stand still; the others wait for it.
+/// One test pauses the broker, and no other test runs meanwhile.
 static BROKER: RwLock<()> = RwLock::new(());
 
 fn shared() -> RwLockReadGuard<'static, ()> {
     BROKER.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The first port of the cluster's listeners.
+/// The first port of the cluster's listeners; `None` without `GUARDED`.
 fn port() -> Option<u16> {
     let address = std::env::var("GUARDED").ok()?;
     Some(address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port"))
@@ -37,7 +37,7 @@ fn login(user: &str, password: &str) -> String {
     )
 }
 
-/// A run at the listener `offset` ports behind the first one, with a client file.
+/// A run on the listener at the first port plus `offset`, with a client file.
 fn tool(port: u16, offset: u16, properties: &str) -> Tool {
     let address = format!("127.0.0.1:{}", port + offset);
     let tool = Tool::run_text(BRIEF).file("client.properties", properties.as_bytes());
@@ -51,7 +51,7 @@ fn says(finished: &Finished, texts: &[&str]) {
     }
 }
 
-/// A run that is refused, with its cause, and long before `run.startup` is over.
+/// Asserts that a run fails with this cause, long before the end of `run.startup`.
 #[track_caller]
 fn refused(tool: Tool, texts: &[&str]) {
     let clock = Clock::start();
@@ -59,7 +59,7 @@ fn refused(tool: Tool, texts: &[&str]) {
     says(&finished, texts);
     assert!(clock.now() < Time::ZERO + STARTUP, "{}", finished.output());
     assert!(!finished.output().contains("left behind"), "{}", finished.output());
-    // Every password here ends so, and no output has one.
+    // Every password here ends with this text, and no output contains one.
     assert!(!finished.output().contains("-secret"), "{}", finished.output());
 }
 
@@ -90,7 +90,7 @@ fn what_is_in_the_way_of_a_connection_is_named() {
     tool(port, 2, &admin).exits(0);
 }
 
-/// Mechanisms that no part of this build has are named before any connection.
+/// A mechanism that this build does not support is reported before any connection.
 #[cfg(not(feature = "tls"))]
 #[test]
 fn a_mechanism_that_is_not_built_in_is_named() {
@@ -107,7 +107,7 @@ fn a_mechanism_that_is_not_built_in_is_named() {
     says(&finished, &["without `sasl.mechanism` is GSSAPI", "set `sasl.mechanism`"]);
 }
 
-/// The same mistakes are found without a run, and everything a run needs to be allowed is named at once.
+/// `check --connect` finds the same mistakes, and lists all missing rights together.
 #[test]
 fn a_check_of_the_connection_says_the_same_and_names_every_right() {
     let Some(port) = port() else { return };
@@ -179,7 +179,7 @@ fn what_the_cluster_has_not_is_named_and_the_topic_is_taken_back() {
     let _shared = shared();
     let copies = tool(port, 0, "").set(["topic.replication_factor=3"]);
     refused(copies, &["the cluster has 1 broker,", "--set topic.replication_factor=1"]);
-    // The client takes it, and the topic would not.
+    // The client accepts the record, and the topic would reject it.
     let large = ["load.payload=1048550B", "client.message.max.bytes=2000000"];
     refused(
         tool(port, 0, "").set(large),
@@ -198,13 +198,13 @@ fn what_the_cluster_has_not_is_named_and_the_topic_is_taken_back() {
         ],
     );
     assert_is_gone(&arm, &name);
-    // The limit of the startup is one for all its steps.
+    // All steps of the startup share its time limit.
     let finished = tool(port, 0, "").set(group).set(["run.startup=2s"]).exits(3);
     says(&finished, &["has no coordinator after 2."]);
     assert_is_gone(&arm, &name);
 }
 
-/// Waits for a topic to be gone: a cluster deletes in its own time.
+/// Waits until a topic is deleted, because a cluster deletes asynchronously.
 #[track_caller]
 fn assert_is_gone(arm: &Arm, topic: &str) {
     for _ in 0..100 {
@@ -216,7 +216,7 @@ fn assert_is_gone(arm: &Arm, topic: &str) {
     panic!("{topic} is there");
 }
 
-/// Allows `guest` to do this, on topics or groups that begin with `prefix`.
+/// Grants `guest` these operations on topics or groups whose names begin with `prefix`.
 fn allow(port: u16, operations: &[&str], kind: &str, prefix: &str) {
     let mut command = Command::new(root().join("tests/kafka.sh"));
     command.args(["run", "org.apache.kafka.tools.AclCommand", "--bootstrap-server"]);
@@ -244,7 +244,8 @@ fn a_right_that_is_missing_is_named() {
     allow(port, &["Describe", "Create", "Delete", "Read"], "--topic", &read);
     let group = guest(&name("reads-", 1)).set(["consumers.mode=group", "consumers.count=2"]);
     refused(group, &["lacks the right Read on group `lanekeeper-", "--group lanekeeper-"]);
-    // Assigned consumers need no right on a group. An idempotent producer without any right to write is refused its id.
+    // Assigned consumers need no right on a group. An idempotent producer without any right to write gets no producer
+    // id.
     let finished = guest(&name("reads-", 2)).exits(1);
     let text = "lacks the right IdempotentWrite on the cluster";
     assert!(finished.stdout.contains(text), "{}", finished.output());
@@ -256,7 +257,7 @@ fn a_right_that_is_missing_is_named() {
     allow(port, &["Describe", "Create", "Write"], "--topic", &write);
     let topic = name("writes-", 1);
     let finished = guest(&topic).exits(3);
-    // What it may not delete is listed with the reason and the command.
+    // Topics that it may not delete are listed with the reason and the command.
     let left = format!(
         "left behind: topic `{topic}` was created by this run and may still be there: this user lacks the right Delete"
     );
@@ -265,7 +266,7 @@ fn a_right_that_is_missing_is_named() {
     delete_topic(port, &topic);
 }
 
-/// A broker that stood still needs a while until it is the leader of anything again.
+/// Deletes a topic. A broker that was paused needs a while until it leads partitions again.
 fn delete_topic(port: u16, topic: &str) {
     let arm = Arm::Cluster(format!("127.0.0.1:{port}"));
     let delete = || arm.admin(async |admin, options| admin.delete_topics(&[topic], &options).await);
@@ -281,7 +282,7 @@ fn signals_take_the_topic_back() {
     let name = format!("lanekeeper-test-signals-{}", std::process::id());
     let named = format!("topic.name={name}");
     for signal in ["INT", "TERM", "HUP"] {
-        // While the stage is set: the coordinator is waited for.
+        // A signal during the startup, which waits for the coordinator.
         let group = ["consumers.mode=group", "consumers.count=2", &named, "run.startup=10m"];
         let mut running = tool(port, 0, "").set(group).start();
         while arm.partitions_of(&name).is_none() {
@@ -291,7 +292,7 @@ fn signals_take_the_topic_back() {
         let finished = running.finish();
         assert_eq!(finished.code, 130, "{}", finished.output());
         assert_is_gone(&arm, &name);
-        // During the load.
+        // A signal during the load.
         let mut running = tool(port, 0, "").set([named.as_str(), "run.duration=10m"]).start();
         running.await_text("seconds.jsonl", "\"partition\":1");
         running.signal(signal);
@@ -327,7 +328,7 @@ fn a_topic_that_a_second_signal_leaves_is_listed() {
     delete_topic(port, &name);
 }
 
-/// Answers that take longer than the first waits for them are no reason to give up.
+/// A run continues if responses take longer than its first waits.
 #[test]
 fn a_cluster_that_answers_slowly_is_waited_for() {
     let Some(port) = port() else { return };
@@ -339,7 +340,7 @@ fn a_cluster_that_answers_slowly_is_waited_for() {
     assert_eq!((ledger.sent, ledger.delivered), (100, 100), "{}", finished.output());
 }
 
-/// A broker that stands still during the load holds up neither the end of the run nor what is said about the topic.
+/// A broker that is paused during the load delays neither the end of the run nor the report about the topic.
 #[test]
 fn a_broker_that_stands_still_does_not_hold_the_end_up() {
     let Some(port) = port() else { return };

@@ -1,4 +1,5 @@
-//! Runs on brokers: the embedded one, the cluster in `BOOTSTRAP`, the guarded cluster in `GUARDED`, and addresses without one.
+//! Tests of runs on brokers: the embedded one, the cluster in `BOOTSTRAP`, the guarded cluster in `GUARDED`, and
+//! addresses without a broker.
 
 #[path = "../support/cluster.rs"]
 mod cluster;

@@ -1,4 +1,4 @@
-//! What a user is told when no broker can be talked to, and what a run needs of its process.
+//! The messages for users when no broker can be reached, and the resources that a run needs of its process.
 
 mod tls;
 
@@ -11,10 +11,11 @@ use support::server::{self, Answer};
 const BRIEF: &str = "[topic]\npartitions = 2\n[load]\nproducers = 10\nrate = \"10/s\"\n\
                      [run]\nwarmup = \"0s\"\nduration = \"1s\"\n";
 
-/// Much longer than a cause needs to be found: a run that waits for it to end has found none.
+/// Much longer than the search for a cause takes. A run that lasts as long has found none.
 const STARTUP: Duration = Duration::from_secs(60);
 
-/// The message of a run on a cluster at these addresses, which must come long before `run.startup` is over.
+/// Asserts the message of a run on a cluster at these addresses, and that it comes long before the end of
+/// `run.startup`.
 #[track_caller]
 fn refused(bootstrap: &str, texts: &[&str]) {
     let clock = Clock::start();
@@ -25,7 +26,7 @@ fn refused(bootstrap: &str, texts: &[&str]) {
     }
     assert!(clock.now() < Time::ZERO + STARTUP, "{}", finished.output());
     assert_eq!(finished.stdout, "");
-    // A run that did not begin leaves nothing.
+    // A run that did not begin leaves no directory.
     assert!(!finished.out().exists(), "{}", finished.output());
 }
 
@@ -37,7 +38,7 @@ fn a_closed_port_refuses_connections() {
     refused(&format!("{closed},{another}"), &["refuses connections"]);
 }
 
-// Other systems refuse what does not find room, which is no firewall.
+// Other operating systems refuse connections that do not fit into the backlog.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_firewall_that_drops_packets_is_suggested() {
@@ -68,7 +69,7 @@ fn a_server_that_is_no_broker_is_named_by_what_it_does() {
             Answer::Bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
             &["does not answer in Kafka's protocol", "check the port"],
         ),
-        // The beginning of an answer of 1,000 bytes.
+        // The beginning of a response of 1,000 bytes.
         (Answer::Bytes(b"\0\0\x03\xe8\0\0\0\x01"), &["does not answer"]),
     ];
     for (answer, texts) in cases {
@@ -78,7 +79,7 @@ fn a_server_that_is_no_broker_is_named_by_what_it_does() {
 
 #[test]
 fn a_listener_with_tls_is_told_from_one_with_sasl() {
-    // What a server with TLS answers to anything else: an alert.
+    // The alert that a server with TLS sends after bytes that are not TLS.
     let alert = server::start(Answer::Bytes(b"\x15\x03\x03\0\x02\x02\x46")).to_string();
     refused(&alert, &["is a listener with TLS", "`ssl` or `sasl_ssl`"]);
 }
@@ -93,7 +94,7 @@ fn an_address_of_the_other_family_is_named() {
     }
 }
 
-/// A run whose startup is shorter than any of these ends with it, and says how long it tried.
+/// A run with a short `run.startup` ends with it, and reports the time that it waited.
 #[test]
 fn the_start_up_is_a_limit_of_time() {
     let address = server::start(Answer::Silence).to_string();
@@ -102,7 +103,7 @@ fn the_start_up_is_a_limit_of_time() {
     assert!(finished.stderr.contains("tried for 1.0 s"), "{}", finished.output());
 }
 
-/// What Ctrl-C, `kill` and a terminal that is closed do while a broker is waited for.
+/// The signals of Ctrl-C, of `kill` and of a closed terminal end a run that waits for a broker.
 #[test]
 fn a_signal_ends_the_start_up() {
     for (signal, text) in [("INT", "interrupted"), ("TERM", "terminated"), ("HUP", "hung up")] {
@@ -143,7 +144,7 @@ fn a_signal_ends_the_load_and_keeps_what_was_measured() {
     }
 }
 
-/// The second signal ends the process at once, and what it leaves is listed with the command that takes it back.
+/// The second signal ends the process at once. Its message lists the unhealed faults with the command that heals them.
 #[test]
 fn what_a_second_signal_leaves_is_listed() {
     let text = format!(
@@ -182,7 +183,7 @@ fn too_few_open_files_are_found_before_the_run() {
         }
         assert!(!finished.out().exists(), "{}", finished.output());
     }
-    // A client for each of a thousand producers.
+    // Each of a thousand producers has a client.
     let tool = Tool::run_text(BRIEF).set(["load.producers=1000", "load.clients=producer"]);
     let finished = tool.after("ulimit -n 1024").exits(3);
     for text in ["1,002 clients", "`load.clients = \"pool\"`"] {

@@ -1,4 +1,4 @@
-//! What the raw files of a run say, put together by other code than the product's, is what its result says.
+//! The result of a run is recomputed from its raw files, by other code than that of the program.
 
 mod totals;
 
@@ -13,7 +13,7 @@ use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::Value;
 
-/// Six partitions and two pools; a consumer is killed, and another one stalls.
+/// Six partitions and two pools, with a consumer that is killed and another one that stalls.
 const SCENARIO: &str = "[topic]\npartitions = 6\n[load]\nproducers = 60\nrate = \"10/s\"\npools = 2\n\
     [consumers]\nwork = { wait = \"1ms\" }\n[run]\nwarmup = \"1s\"\nduration = \"5s\"\n\
     [[fault]]\nat = \"2s\"\nkill = { consumer = 2 }\n[[fault]]\nat = \"4s\"\nfor = \"500ms\"\nstall = { consumer = 3 }\n";
@@ -43,7 +43,7 @@ fn lines(finished: &Finished, file: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-/// Whether two figures are the same but for the resolution of the histograms.
+/// Asserts that two figures are equal within the resolution of the histograms.
 #[track_caller]
 fn assert_same(what: &str, recomputed: f64, told: &Value) {
     let told = told.as_f64().unwrap_or_else(|| panic!("{what}: {told}"));
@@ -51,7 +51,7 @@ fn assert_same(what: &str, recomputed: f64, told: &Value) {
     assert!(off <= 0.002 * told.abs() + 1e-6, "{what}: {recomputed} recomputed, {told} told");
 }
 
-/// Compares a digest of the result with the distributions whose tags end so.
+/// Compares a digest of the result with the distributions whose tags have this ending.
 fn assert_digest(
     what: &str,
     all: &BTreeMap<String, Histogram<u64>>,
@@ -67,7 +67,7 @@ fn assert_digest(
         [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)]
     {
         let recomputed = merged.value_at_quantile(quantile) as f64 / 1e3;
-        // The finest step is 64 ns.
+        // The smallest bucket is 64 ns.
         let told = digest[name].as_f64().unwrap_or_else(|| panic!("{what}: {digest}"));
         assert!(
             (recomputed - told).abs() <= 0.002 * told + 0.2,
@@ -150,7 +150,7 @@ fn recompute(finished: &Finished) {
     totals::recompute(finished, &result);
 }
 
-/// Everything due was sent. What was not processed in time has an age instead of a response time.
+/// Asserts that all due records were sent. Records that were not processed have an age instead of a response time.
 fn recompute_due(finished: &Finished, result: &Value, duration_s: f64) {
     let latency = &result["latency_us"];
     let counted = |digest: &Value| digest["count"].as_u64();
@@ -161,8 +161,8 @@ fn recompute_due(finished: &Finished, result: &Value, duration_s: f64) {
     assert_same("offered", due as f64 / duration_s, &result["offered_per_s"]);
 }
 
-/// The slowest record of each partition is the largest value of its raw distribution, the parts of each add up, the
-/// slowest of the run are those of its partitions, and means of parts add up to the means of raw distributions.
+/// Asserts that the slowest record of each partition is the maximum of its raw distribution, that the slowest of the
+/// run are those of its partitions, and that parts and means add up.
 fn recompute_times(result: &Value, raw: &BTreeMap<String, Histogram<u64>>) {
     let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{value}"));
     let parts = ["send_delay_us", "fetch_us", "waiting_us", "handed_over_us", "handling_us"];
@@ -206,14 +206,14 @@ fn recompute_times(result: &Value, raw: &BTreeMap<String, Histogram<u64>>) {
         assert!((share - 1.0).abs() < 1e-9, "{time}");
         assert!((histogram.mean() / 1e3 - mean).abs() <= 0.002 * mean + 0.2, "{time}");
     }
-    // Whatever is slower than the last of the run and is one of its partition's slowest is there.
+    // The list has every record of a partition's list that is slower than its last one.
     let last = number(&all[9]["response_us"]);
     for record in firsts.iter().filter(|it| number(&it["response_us"]) > last) {
         assert!(all.contains(record), "{record}");
     }
 }
 
-/// The way back of a killed consumer, from the journal.
+/// Recomputes the recovery of a killed consumer from the journal.
 fn recompute_faults(finished: &Finished, result: &Value) {
     let events = lines(finished, "events.jsonl");
     let at = |name: &str, is_it: &dyn Fn(&Value) -> bool, from: f64| {
@@ -226,7 +226,7 @@ fn recompute_faults(finished: &Finished, result: &Value) {
     };
     for (number, fault) in result["faults"].as_array().expect("faults").iter().enumerate() {
         let injected = at("fault_injected", &|event| event["fault"] == number, 0.0);
-        // An event and a figure of the same moment have the same time: both are rounded, and nothing else.
+        // The times of an event and of its figure differ by rounding only.
         let told = fault["at_s"].as_f64().expect("a time");
         assert!((injected - told).abs() < 1e-5, "injected: {injected} recomputed, {told} told");
         if fault["kind"] != "kill" {
@@ -253,8 +253,8 @@ fn recompute_faults(finished: &Finished, result: &Value) {
     }
 }
 
-/// A consumer that stands still for a second, and whose work takes no time: all records due meanwhile are processed at
-/// its end, so the slowest are the first ten, each as much less slow as it was due later.
+/// A consumer without work stalls for a second. All records due in the stall are processed at its end. So the slowest
+/// are the first ten, and each is faster by the time by which it was due later.
 #[test]
 fn the_slowest_records_are_those_that_waited_longest_for_the_end_of_a_stall() {
     const STALL: &str = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"50/s\"\nphases = \"uniform\"\n\
@@ -277,7 +277,7 @@ fn the_slowest_records_are_those_that_waited_longest_for_the_end_of_a_stall() {
     let end = |it: &Value| number(it, "sent_s") + number(it, "response_us") / 1e6;
     let expected = number(first, "sent_s") + number(first, "fetch_us") / 1e6 + 1.0;
     assert!(slowest.iter().all(|it| (end(it) - expected).abs() < 1e-6), "{slowest:?}");
-    // What was due in the warmup, or is of the other partition, waited for nothing.
+    // Records that were due in the warmup, or are in the other partition, did not wait.
     assert!(result["partitions"][0]["slowest"][0]["response_us"].as_f64() < Some(5_000.0));
 }
 
@@ -297,7 +297,7 @@ fn the_raw_files_of_a_run_on_a_real_cluster_give_its_result() {
     recompute(&Tool::run_text(SCENARIO).args(["--bootstrap", &bootstrap]).finish());
 }
 
-/// HdrHistogram itself, a jar beside those of Kafka, says of a tag what the result says.
+/// HdrHistogram's own reader, a jar beside those of Kafka, computes the figures of the result for each tag.
 #[test]
 fn hdr_histogram_reads_the_interval_log() {
     if std::env::var("BOOTSTRAP").is_err() {
@@ -305,11 +305,11 @@ fn hdr_histogram_reads_the_interval_log() {
     }
     let finished = Tool::run_text(SCENARIO).args(["--broker", "sim"]).finish();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka.sh");
-    // Each tag starts a Java of its own.
+    // Each tag starts a Java virtual machine, so two partitions are enough.
     for partition in &finished.json()["partitions"].as_array().expect("partitions")[..2] {
         for kind in ["response", "service"] {
             let tag = format!("p{}.{kind}", partition["partition"]);
-            // Values are printed as they are, and not in milliseconds.
+            // Values are printed in the unit of the log, and not in milliseconds.
             let read = Command::new(&script)
                 .args(["run", "org.HdrHistogram.HistogramLogProcessor"])
                 .args(["-outputValueUnitRatio", "1", "-tag", &tag, "-i"])

@@ -1,9 +1,11 @@
-//! Consumers in trouble, on the embedded broker: what comes back, what does not, and what is said about it.
+//! Failing consumers on the embedded broker: those that are restarted, those that are given up, and the reports about
+//! them.
 
 use crate::support::{Finished, Tool, owners};
 use lanekeeper::summary::Verdict;
 
-/// 4 MiB/s on two partitions, of which consumer 0 can process a tenth: the mock cluster keeps 5 MiB of each.
+/// 4 MiB/s on two partitions. Consumer 0 can process a tenth of its records, and the mock cluster keeps 5 MiB of each
+/// partition.
 const TRIMMED: &str = "[topic]\npartitions = 2\n\
     [load]\nproducers = 4\nrate = \"100/s\"\npayload = \"10KiB\"\n\
     [consumers]\nwork_of = { 0 = { wait = \"50ms\" } }\n\
@@ -18,12 +20,12 @@ fn records_removed_before_they_were_read_stall_the_partition_and_fail_the_run() 
     let reason = &summary.given_up[&0];
     assert!(reason.starts_with("data loss: offsets "), "{reason}");
     assert_eq!(summary.given_up.len(), 1);
-    // Restarted once after the kill, and then no more; nothing was skipped.
+    // It was restarted once after the kill, and then given up. No record was skipped.
     assert_eq!((summary.restarts, owners(&summary.partitions[0])), (1, vec![(0, 1), (0, 2)]));
     let events = finished.read("events.jsonl");
     assert_eq!(events.matches("\"consumer_given_up\"").count(), 1, "{events}");
     assert_eq!(events.matches("AutoOffsetReset").count(), 1, "{events}");
-    // The other one went on.
+    // The other consumer continued.
     let other = &summary.partitions[1].ledger;
     assert_eq!((other.lost, other.delivered), (0, other.sent));
     assert!(summary.partitions[0].ledger.lost > 0);
@@ -34,15 +36,15 @@ fn records_removed_before_they_were_read_stall_the_partition_and_fail_the_run() 
     );
 }
 
-/// A run of this scenario with each client library: with librdkafka consumers have threads of their own, native ones share
-/// them.
+/// Runs this scenario with each client library. With librdkafka each consumer has a thread, and native consumers share
+/// threads.
 fn with_each_client(text: &str, check: impl Fn(&Finished)) {
     for client in ["rdkafka", "native"] {
         check(&Tool::run_text(text).args(["--client", client]).exits(0));
     }
 }
 
-/// Two partitions with 50 records a second each, a watchdog that loses patience quickly, and a fault.
+/// Two partitions with 50 records a second each, a watchdog with short time limits, and a fault.
 fn watched(fault: &str) -> String {
     format!(
         "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"50/s\"\n\
@@ -65,7 +67,7 @@ fn a_hung_thread_is_replaced_and_its_own_is_counted_until_it_ends() {
         for text in expected {
             assert!(events.contains(text), "{text}\n{events}");
         }
-        // It woke up in the end, and what it had was fenced.
+        // The thread ended, and its records were fenced.
         assert_eq!(summary.abandoned_threads, 0);
     });
 }
@@ -77,7 +79,7 @@ fn more_abandoned_threads_than_allowed_fail_the_run() {
     let finished = Tool::run_text(&text).set(["watchdog.abandoned=0"]).exits(1);
     let summary = finished.summary();
     assert_eq!(summary.verdict, Verdict::Failed);
-    // No consumer may be replaced, so the consumer is given up at once; the other one goes on.
+    // No consumer may be replaced, so it is given up at once. The other one continues.
     assert!(summary.given_up[&1].starts_with("hung poll: "), "{:?}", summary.given_up);
     let other = &summary.partitions[0].ledger;
     assert_eq!((other.lost, other.delivered), (0, other.sent));
@@ -97,7 +99,7 @@ fn a_long_record_is_told_from_a_hung_thread_and_left_alone() {
 
 #[test]
 fn consumers_that_share_a_thread_do_not_wait_for_one_that_hangs_works_or_stalls() {
-    // More consumers than threads: some share one with consumer 0, others with consumers 1 and 2.
+    // There are more consumers than threads. Some share a thread with consumer 0, others with consumers 1 and 2.
     let text = "[topic]\npartitions = 12\n[load]\nproducers = 12\nrate = \"50/s\"\n\
                 [consumers]\nwork_of = { 1 = { wait = \"200ms\" } }\n\
                 [watchdog]\npoll = \"1h\"\n\
@@ -115,7 +117,7 @@ fn consumers_that_share_a_thread_do_not_wait_for_one_that_hangs_works_or_stalls(
     assert!(threads < 16, "{threads} threads for 12 consumers");
 }
 
-/// The positions of events in the journal, by their beginnings in order of fields.
+/// The index of the first event in the journal that contains all these texts.
 fn at(events: &str, wanted: &[&str]) -> usize {
     let is_it = |line: &str| wanted.iter().all(|text| line.contains(text));
     let found = events.lines().position(is_it);
@@ -132,7 +134,7 @@ fn no_restart_waits_for_an_old_client_that_takes_its_time_to_close() {
         let events = finished.read("events.jsonl");
         let one = "\"start\":1";
         let closed = at(&events, &["\"consumer_closed\"", "\"consumer\":0", one]);
-        // Both have their next incarnations long before, and the second one's old client is closed.
+        // Both consumers were restarted before the late client of consumer 0 was closed.
         for consumer in ["\"consumer\":0", "\"consumer\":1"] {
             let restarted = at(&events, &["\"consumer_ready\"", consumer, "\"start\":2"]);
             assert!(restarted < closed, "{events}");
@@ -148,12 +150,12 @@ fn all_consumers_may_fail_at_once() {
                 [[fault]]\nat = \"1s\"\npanic = { consumer = \"all\" }\n[expect]\nlost = 0\nrestarts = 18\n";
     with_each_client(text, |finished| {
         let summary = finished.summary();
-        // Their handlers failed, not the cluster: no consumer is held back for that.
+        // The handlers failed and not the cluster, so no restart is delayed by an outage.
         assert_eq!((summary.outages.len(), summary.given_up.len()), (0, 0));
         let events = finished.read("events.jsonl");
         for p in &summary.partitions {
             assert_eq!(owners(p), [(p.partition, 1), (p.partition, 2)]);
-            // Released, and only then started again.
+            // Each partition was fenced before the consumer was started again.
             let consumer = format!("\"consumer\":{},", p.partition);
             let failed = at(&events, &["\"consumer_failed\"", &consumer]);
             let started = at(&events, &["\"consumer_started\"", &consumer, "\"start\":2"]);

@@ -1,5 +1,5 @@
-//! What is known beforehand about a run is what its result says: on the embedded broker, or on the cluster in `BOOTSTRAP`.
-//! On the simulator, where times are exact, `figures` has the same.
+//! The result of a run has the values that are known in advance, on the embedded broker or on the cluster in
+//! `BOOTSTRAP`. `simulator::figures` has the same for the simulator, where times are exact.
 
 mod delays;
 mod records;
@@ -27,7 +27,7 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 const EVEN: &str =
     "[topic]\npartitions = 1\n[load]\nproducers = 1\nrate = \"100/s\"\nphases = \"uniform\"\n";
 
-/// A run on the cluster if one is given, otherwise on the embedded broker.
+/// Runs a case on the cluster in `BOOTSTRAP`, or on the embedded broker without one.
 fn on_one_broker(case: fn(&Arm)) {
     if std::env::var_os("BOOTSTRAP").is_none() {
         case(&Arm::Embedded);
@@ -35,20 +35,20 @@ fn on_one_broker(case: fn(&Arm)) {
     on_the_cluster(case);
 }
 
-/// What a busy machine may add to a time, in milliseconds: to one that many records have in common, and to the longest
-/// one. Less than what was waited for is not possible.
+/// Milliseconds that a busy machine may add to a time: to a quantile of many records, and to the longest time. A time
+/// cannot be shorter than the wait.
 const BUSY_MS: f64 = 300.0;
 const BUSIEST_MS: f64 = 1_000.0;
 
 #[track_caller]
 fn assert_about(what: &str, ms: f64, known_ms: f64, busy_ms: f64, summary: &Summary) {
-    // Times of the scenario begin and end when the machine lets them.
+    // Faults of the scenario begin and end a little early or late on the machine.
     let least_ms = known_ms - 25.0;
     let is_about = ms >= least_ms && ms <= known_ms + busy_ms;
     assert!(is_about, "{what} is {ms} ms, and {known_ms} ms are known: {summary:?}");
 }
 
-/// A consumer stands still for 1.4 s of 10 s: of 1,000 records, 140 come in it, and each waits for what is left of it.
+/// A consumer stalls for 1.4 s of 10 s. Of 1,000 records, 140 are due in the stall, and each waits for the rest of it.
 #[test]
 fn a_stall_is_in_the_percentiles_as_arithmetic_says() {
     on_one_broker(|arm| {
@@ -58,7 +58,7 @@ fn a_stall_is_in_the_percentiles_as_arithmetic_says() {
         );
         let summary = arm.run(&text).exits(0).summary();
         let response = &summary.latency_us.response;
-        // 50 records wait longer than the p95, 100 longer than the p90, one for all of it.
+        // 50 records wait longer than the p95, 100 longer than the p90, and one for the whole stall.
         for (what, us, known_ms, busy_ms) in [
             ("p90", response.p90, 400.0, BUSY_MS),
             ("p95", response.p95, 900.0, BUSY_MS),
@@ -70,14 +70,15 @@ fn a_stall_is_in_the_percentiles_as_arithmetic_says() {
         let stalled_ms = summary.partitions[0].longest_stall_ms;
         assert_about("stall", stalled_ms, 1_400.0, BUSIEST_MS, &summary);
         let lag = summary.partitions[0].lag_max;
-        // The end is asked for now and then: the last time before the stall is over, or before the backlog has grown
-        // further on a busy machine, can be as far from it as a busy machine makes it.
+        // The end offset is polled in intervals. The last poll may be before the end of the stall, or after it on a
+        // busy machine.
         let busy = (BUSIEST_MS / 10.0) as u64;
         assert!((140 - busy..=140 + busy).contains(&lag), "140 are known, and the lag is {lag}");
     });
 }
 
-/// 4 s of standing still are 400 records, worked off with what the consumer can do beyond the 100 that come.
+/// A stall of 4 s leaves 400 records. The consumer processes them with its capacity beyond the 100 records a second
+/// that arrive.
 #[test]
 fn the_time_to_recover_is_backlog_over_spare_capacity() {
     on_one_broker(|arm| {
@@ -91,20 +92,20 @@ fn the_time_to_recover_is_backlog_over_spare_capacity() {
         let capacity = 1e6 / handling;
         let known_ms = 4_000.0 + 400.0 / (capacity - 100.0) * 1e3;
         let recovered_ms = summary.faults[0].recovered_ms.expect("a recovery");
-        // As far as the median is what each record takes. Later is possible: recovered is what stays as quiet as before
-        // for a second, and the last records of a backlog are a matter of milliseconds.
+        // This assumes that each record takes the median time. A recovery may be later, because lag and age must be at
+        // most those of the quiet window for a second.
         let is_about = recovered_ms > 0.85 * known_ms && recovered_ms < 2.0 * known_ms;
         assert!(is_about, "{recovered_ms} ms, {known_ms} ms are known: {:?}", summary.faults[0]);
     });
 }
 
-/// Records of a partition are deleted before they are read. What is lost and what is unread is counted again with the
-/// offsets that the brokers tell another client.
+/// Records of a partition are deleted before they are read. Lost and unread records are also computed from the offsets
+/// that the brokers return to another client.
 #[test]
 fn a_loss_is_what_the_log_has_lost() {
     on_the_cluster(|arm| {
         let file = support::text_of("scenarios/faults/delete-records.toml");
-        // Only of a topic of its own a run deletes records.
+        // A run deletes records only from a topic that it has created.
         let own = ["topic.keep=true", "topic.replication_factor=1"];
         let summary = arm.run(&file).set(own).exits(1).summary();
         let client: BaseConsumer = arm.config().create().expect("a client");
@@ -112,7 +113,7 @@ fn a_loss_is_what_the_log_has_lost() {
             let marks = client.fetch_watermarks(&summary.topic, partition.partition as i32, ANSWER);
             let (low, high) = marks.expect("watermarks");
             let ledger = &partition.ledger;
-            // Deleted is what comes before the first record; what was processed before is not lost.
+            // Offsets before the first record are deleted. Those that were processed are not lost.
             let processed = ledger.delivered as i64;
             let lost = (low - processed).max(0);
             let unread = high - processed - lost;
@@ -127,8 +128,8 @@ fn a_loss_is_what_the_log_has_lost() {
     });
 }
 
-/// The bytes of the batches that were sent are those of the partitions' logs, as the brokers tell them (DescribeLogDirs),
-/// whatever the codec.
+/// The bytes of the batches are those of the partitions' logs according to the brokers (DescribeLogDirs), with each
+/// codec.
 #[test]
 fn the_bytes_of_batches_are_those_of_the_log() {
     on_the_cluster(|arm| {
@@ -149,7 +150,7 @@ fn the_bytes_of_batches_are_those_of_the_log() {
             assert_eq!(sending.batch_bytes, Some(bytes_in_logs(arm, &topic.name)), "{sending:?}");
             assert_eq!(sending.compression, codec);
             let ratio = sending.compression_ratio.expect("a ratio");
-            // A fifth of what is behind the stamp is random.
+            // A fifth of the filler behind the stamp is random.
             assert!(
                 if codec == "none" { ratio == 1.0 } else { (2.0..10.0).contains(&ratio) },
                 "{ratio}"
@@ -158,12 +159,12 @@ fn the_bytes_of_batches_are_those_of_the_log() {
                 sending.uncompressed_bytes.expect("bytes") as f64 / summary.ledger.sent as f64;
             uncompressed.push(each);
         }
-        // 500 bytes, at least 7 around them, and a part of a batch's 61.
+        // A record has 500 bytes, at least 7 bytes of framing, and a part of the 61 bytes of the batch header.
         assert!(uncompressed.iter().all(|each| (507.0..575.0).contains(each)), "{uncompressed:?}");
     });
 }
 
-/// A client in another language reads each record once and in order, whatever the codec and the client that has sent it.
+/// A client in another language reads each record once and in order, for each codec and each sending client.
 #[test]
 fn a_client_in_another_language_reads_what_was_sent() {
     on_the_cluster(|arm| {
@@ -196,12 +197,12 @@ fn a_client_in_another_language_reads_what_was_sent() {
     });
 }
 
-/// The sizes of a topic's partitions together, as the brokers tell them.
+/// The sum of the sizes of a topic's partitions according to the brokers, in bytes.
 fn bytes_in_logs(arm: &Arm, topic: &str) -> u64 {
     let mut sizes: BTreeMap<i32, u64> = BTreeMap::new();
     for address in arm.bootstrap().split(',') {
         let request = DescribeLogDirsRequest::default().with_topics(None);
-        // Version 1 asks in the oldest form of requests: key, version, correlation, the name of the client.
+        // Version 1 has the oldest request header: key, version, correlation id, client id.
         let mut body = BytesMut::from(&[0, 35, 0, 1, 0, 0, 0, 1, 0, 0][..]);
         request.encode(&mut body, 1).expect("a request");
         let mut stream = TcpStream::connect(address).expect("a broker");
@@ -217,7 +218,7 @@ fn bytes_in_logs(arm: &Arm, topic: &str) -> u64 {
         let topics = answer.results.iter().flat_map(|directory| &directory.topics);
         for found in topics.filter(|found| found.name.as_str() == topic) {
             for partition in &found.partitions {
-                // Each of its replicas has the same.
+                // All replicas have the same size.
                 sizes.insert(partition.partition_index, partition.partition_size as u64);
             }
         }
@@ -253,7 +254,7 @@ fn a_record_that_is_appended_again_is_a_duplicate() {
     });
 }
 
-/// A member that commits next to nothing by itself, and 800 records.
+/// A group of one member, which commits only once a minute, and a load of 800 records.
 fn member() -> String {
     format!(
         "{EVEN}[consumers]\nmode = \"group\"\ncount = 1\ncommit_interval = \"60s\"\n\
@@ -261,8 +262,8 @@ fn member() -> String {
     )
 }
 
-/// Another client commits for the run's group what the run has not processed: within a transaction, whose offsets a
-/// coordinator takes of a client that is no member.
+/// Another client commits an offset for the run's group beyond the processed records. It does so in a transaction,
+/// because a coordinator accepts that from a client that is no member.
 #[test]
 fn an_offset_that_another_client_commits_is_found_beyond_what_was_processed() {
     const BEYOND: i64 = 1_000;
@@ -292,13 +293,13 @@ fn an_offset_that_another_client_commits_is_found_beyond_what_was_processed() {
         assert_eq!(finished.code, 1, "{}", finished.output());
         let summary = finished.summary();
         let records = summary.figures.get("committed_ahead").copied().unwrap_or(0);
-        // At least what was not sent when the run ended.
+        // The distance is at least to the last record that the run sent.
         let least = BEYOND as u64 - summary.ledger.sent;
         assert!((least..=BEYOND as u64).contains(&records), "{records} {summary:?}");
     });
 }
 
-/// The same of consumers with partitions of their own, whose checkpoints are committed for a group without members.
+/// The same for assigned consumers, whose checkpoints are committed for a group without members.
 #[test]
 fn a_checkpoint_that_another_client_commits_is_found_beyond_what_was_processed() {
     const BEYOND: i64 = 1_000_000;
@@ -318,7 +319,7 @@ fn a_checkpoint_that_another_client_commits_is_found_beyond_what_was_processed()
              [expect]\ncommitted_ahead = 0\n",
             topic.name
         );
-        // What was committed before a run is not its doing.
+        // An offset that was committed before the run does not count.
         commit(BEYOND);
         let summary = arm.run(&text).set([topic.set().as_str()]).exits(0).summary();
         assert_eq!(summary.figures.get("committed_ahead"), Some(&0), "{summary:?}");

@@ -1,9 +1,9 @@
-//! What the native client counts, and that it is alone in its process.
+//! The counts of the native client, and the threads of its process.
 
 use super::{SCENARIO, SENT};
 use crate::cluster::{Arm, on_the_cluster};
 
-/// The names of the program's threads while it has this many consumers.
+/// The names of the threads of a running program.
 #[cfg(target_os = "linux")]
 fn threads_of(arm: &Arm) -> Vec<String> {
     let mut running = arm.run(SCENARIO).start();
@@ -22,13 +22,13 @@ fn threads_of(arm: &Arm) -> Vec<String> {
 fn a_run_with_the_native_client_has_no_client_of_librdkafka() {
     on_the_cluster(|arm| {
         let threads = threads_of(arm);
-        // Native consumers share threads, of which there are as many as cores, and 4 at most.
+        // Native consumers share threads, at most one per core and at most 4.
         let consumers = threads.iter().filter(|name| name.starts_with("consumer")).count();
         match arm.has_the_native_client() {
             true => assert!((1..=4).contains(&consumers), "{threads:?}"),
             false => assert_eq!(consumers, 18, "{threads:?}"),
         }
-        // librdkafka's threads have its own names.
+        // The names of librdkafka's threads begin with `rdk`.
         let has_librdkafka = threads.iter().any(|name| name.starts_with("rdk"));
         assert_eq!(has_librdkafka, !arm.has_the_native_client(), "{threads:?}");
     });
@@ -47,7 +47,7 @@ fn requests_are_counted_where_the_client_tells() {
         }
         let summary = tool.exits(0).summary();
         let requests = summary.requests.expect("counted");
-        // Without a warm-up most records are sent and read in the window, on a busy machine fewer; retries count again.
+        // Most records are sent and read in the measured window, and fewer on a busy machine. Retries count again.
         let due = SENT * 20 / 25;
         for (what, sizes) in [("produced", &requests.produced), ("fetched", &requests.fetched)] {
             let records = sizes.records;
@@ -56,7 +56,7 @@ fn requests_are_counted_where_the_client_tells() {
         }
         let answered = (requests.per_s["Produce"] * summary.duration_s).round() as u64;
         assert_eq!(answered, requests.produce_us.count);
-        // A connection of each consumer at least, and none that the system does not know of.
+        // There is at least one connection per consumer, and not more than sockets of the process.
         let sockets = summary.cost.sockets_max.unwrap_or(u64::MAX);
         assert!((19..=sockets).contains(&requests.connections_max), "{requests:?}");
         assert!(requests.connections_made >= requests.connections_max);
@@ -74,7 +74,7 @@ fn batches_for_a_broker_share_a_request_of_the_native_client() {
                           [run]\nwarmup = \"0s\"\n";
         let requests = arm.run(at_maximum).exits(0).summary().requests.expect("counted");
         let answered = requests.produce_us.count;
-        // Five requests are in flight soon. Until one is answered, batches of the other partitions are open.
+        // Five requests are soon in flight. Until the first response, batches of the other partitions collect records.
         assert!(
             answered > 0 && requests.produced.count >= 2 * answered,
             "{} batches in {answered} requests",

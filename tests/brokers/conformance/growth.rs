@@ -1,4 +1,4 @@
-//! A topic that changes while a run goes on: it grows, or it vanishes.
+//! A topic that changes during a run: it gets partitions, or it is deleted.
 
 use lanekeeper::summary::Summary;
 use rdkafka::admin::NewPartitions;
@@ -6,7 +6,7 @@ use rdkafka::admin::NewPartitions;
 use super::{Arm, on_the_cluster};
 use crate::support::{assert_clean, owners};
 
-/// 12 producers on 4 partitions that become 6 while the run goes on.
+/// 12 producers on 4 partitions. The topic gets 2 more during the run.
 fn growth(arm: &Arm, name: &str, set: &[&str]) -> Summary {
     let text = "[topic]\npartitions = 4\ndiscover = \"200ms\"\n[load]\nproducers = 12\nrate = \"20/s\"\n\
                 [run]\nwarmup = \"500ms\"\nduration = \"7s\"\n[expect]\nlost = 0\n";
@@ -35,7 +35,7 @@ fn growth(arm: &Arm, name: &str, set: &[&str]) -> Summary {
     summary
 }
 
-/// Every partition was read by a consumer of its own, which never had to start again.
+/// Asserts that every partition had a consumer of its own, which was never restarted.
 fn assert_six_consumers(summary: &Summary) {
     assert_eq!((summary.members, summary.consumers_started, summary.restarts), (6, 6, 0));
     for p in &summary.partitions {
@@ -49,7 +49,7 @@ fn new_partitions_get_consumers_and_every_producer_that_is_due_there() {
     on_the_cluster(|arm| {
         let summary = growth(arm, "grow-fixed", &["load.partition=fixed"]);
         assert_six_consumers(&summary);
-        // Two pools follow each for itself, and keys move alike in both.
+        // Two pools find the new partitions independently, and keys are moved in the same way in both.
         let set = ["load.partition=keyed", "load.keys=40", "load.pools=2"];
         assert_six_consumers(&growth(arm, "grow-keyed", &set));
     });

@@ -1,5 +1,4 @@
-//! What each client writes is read by the other one, and by Kafka's own tools: records, keys, headers, times, and each
-//! kind of compression.
+//! The records of each client are read by the other one and by Kafka's tools: keys, headers, times, and each codec.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -16,29 +15,29 @@ use super::{TestTopic, on_the_cluster};
 use crate::cluster::ANSWER;
 use crate::support::{Finished, Tool, root};
 
-/// 20 records of a run in two partitions. Half a second says nothing about whether consumers keep up.
+/// A run that sends 20 records to two partitions. Half a second is too short to decide whether consumers keep up.
 const SCENARIO: &str = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"20/s\"\n\
     partition = \"fixed\"\n[consumers]\nstart = \"beginning\"\n\
     [run]\nwarmup = \"0s\"\nduration = \"500ms\"\n[expect]\nlost = 0\nunaccounted = 0\nkeeps_up = \">= 0\"\n";
 const SENT: u64 = 20;
-/// Kinds of compression that both clients have in every build.
+/// Codecs that both clients have in every build.
 const CODECS: [&str; 4] = ["none", "gzip", "snappy", "lz4"];
-/// What another producer writes with each kind of compression.
+/// Number of records that another producer writes with each codec.
 const OTHERS: u64 = 12;
 
-/// Milliseconds since 1970.
+/// The present time in milliseconds since 1970.
 fn now_ms() -> i64 {
     let clock = Clock::start();
     (clock.epoch_unix_ns() + clock.now().0) / 1_000_000
 }
 
-/// A run that reads everything that is in the topic, through a client and with a kind of compression. It has to find so
-/// many records of others.
+/// A run with this client and codec that reads the whole topic. Asserts that it finds `others` records of other
+/// producers.
 #[track_caller]
 fn run(topic: &TestTopic<'_>, client: &str, codec: &str, others: u64) -> Finished {
     let compression = format!("load.compression={codec}");
     let finished = Tool::run_text(SCENARIO)
-        // The topic has what was written into it before.
+        // The topic has the records of earlier writers.
         .args(["--bootstrap", topic.arm.bootstrap(), "--client", client, "--allow-existing-topic"])
         .set([topic.set().as_str(), &compression])
         .exits(0);
@@ -48,7 +47,7 @@ fn run(topic: &TestTopic<'_>, client: &str, codec: &str, others: u64) -> Finishe
     finished
 }
 
-/// Keys, headers, times and tombstones, none of which a run writes, through librdkafka with a kind of compression.
+/// Writes records with keys, headers, times and tombstones with librdkafka and this codec.
 fn write_others(topic: &TestTopic<'_>, codec: &str) {
     let mut config = topic.arm.config();
     config.set("compression.type", codec).set("linger.ms", "20");
@@ -71,7 +70,7 @@ fn write_others(topic: &TestTopic<'_>, codec: &str) {
     producer.flush(ANSWER).expect("all acknowledged");
 }
 
-/// A client of librdkafka that reads everything.
+/// A client of librdkafka that reads all partitions from the beginning.
 fn reader(topic: &TestTopic<'_>) -> BaseConsumer {
     let mut config = topic.arm.config();
     let client: BaseConsumer =
@@ -84,8 +83,7 @@ fn reader(topic: &TestTopic<'_>) -> BaseConsumer {
     client
 }
 
-/// Reads everything with librdkafka. Returns the number of records of runs, whose payloads it checks by themselves: the
-/// checksum that a record begins with.
+/// Reads the topic with librdkafka. Returns the number of records of runs, and verifies the checksum in each of them.
 fn read_with_librdkafka(topic: &TestTopic<'_>, count: u64, written_ms: (i64, i64)) -> u64 {
     let client = reader(topic);
     let mut of_runs = 0;
@@ -107,7 +105,7 @@ fn read_with_librdkafka(topic: &TestTopic<'_>, count: u64, written_ms: (i64, i64
     of_runs
 }
 
-/// What Kafka's own consumer says of each record: its time, key, headers, partition and offset, apart by tabs.
+/// The lines of Kafka's console consumer: time, key, headers, partition and offset of each record, separated by tabs.
 fn lines_of_kafkas_consumer(topic: &TestTopic<'_>, count: u64) -> Vec<String> {
     let shown = ["timestamp", "key", "headers", "partition", "offset"];
     let properties = shown.map(|what| format!("print.{what}=true"));
@@ -129,7 +127,7 @@ fn lines_of_kafkas_consumer(topic: &TestTopic<'_>, count: u64) -> Vec<String> {
 #[test]
 fn what_one_client_writes_the_others_read() {
     on_the_cluster(|arm| {
-        // Both clients are at work here, so once is enough.
+        // This uses both clients, so it runs for one value of `CLIENT` only.
         if !arm.has_the_native_client() {
             return;
         }
@@ -143,7 +141,7 @@ fn what_one_client_writes_the_others_read() {
         }
         run(&topic, "rdkafka", "lz4", written);
         written += SENT;
-        // The clients give records their time, on this machine.
+        // The timestamps are set by the clients on this machine.
         let written_ms = (begun_ms, now_ms());
         let of_runs = SENT * (CODECS.len() as u64 + 1);
         assert_eq!(read_with_librdkafka(&topic, written, written_ms), of_runs);
@@ -151,7 +149,7 @@ fn what_one_client_writes_the_others_read() {
         let (others, runs): (Vec<&String>, Vec<&String>) =
             lines.iter().partition(|line| line.contains("codec:"));
         assert_eq!(runs.len() as u64, of_runs);
-        // A record of a run has a time, and neither headers nor a key.
+        // A record of a run has a timestamp, and neither headers nor a key.
         for line in runs {
             let time = line.strip_prefix("CreateTime:").and_then(|rest| rest.split('\t').next());
             let time: i64 = time.and_then(|time| time.parse().ok()).expect(line);
@@ -192,7 +190,7 @@ fn keys_and_headers_are_what_other_tools_read() {
             let found = (ledger.sent, ledger.delivered, ledger.other_producers, ledger.corrupt);
             assert_eq!(found, (SENT, SENT, others, 0), "{client}: {ledger:?}");
         }
-        // Behind the name of its header there are the bytes of a stamp, which may end a line.
+        // The value of the header is a stamp, whose bytes may contain a line feed.
         let lines = lines_of_kafkas_consumer(&topic, 2 * SENT);
         assert!(lines.iter().all(|line| line.contains("shop:north,lanekeeper:")), "{lines:?}");
         let client = reader(&topic);

@@ -1,30 +1,30 @@
-//! The same client sends the same requests in a simulation and to a cluster: compared by kind and count, for the same
-//! scenario.
+//! The native client sends the same requests in a simulation and to a cluster. Their numbers are compared by kind, for
+//! the same scenario.
 //!
-//! By hand, for another scenario:
+//! The commands for another scenario:
 //!
 //! ```text
 //! lanekeeper replay FILE --trace --kind request --limit 0
 //! LANEKEEPER_LOG=lanekeeper::broker::tcp::request=trace lanekeeper run FILE --bootstrap ADDRESS --client native
 //! ```
 //!
-//! What may differ, and why:
+//! The numbers may differ for these reasons:
 //!
-//! * **Produce, Fetch**: a record is a batch where nothing is late. On a machine that is, a batch has several records, and
-//!   then there are fewer of both. Batches for one broker share a request, and partitions of one leader a fetch. Never
-//!   more batches than records; a fetch more for each wait of 500 ms without one.
-//! * **Metadata**: a broker may not know yet who leads the new topic, and the client asks again. Members of a group on a
-//!   cluster look for new partitions as well, every `topic.discover` and before they assign.
-//! * **FindCoordinator**: asked again while the cluster creates its topic of offsets.
-//! * **JoinGroup, SyncGroup**: members that are late join in a generation of their own, and all others again.
-//! * **OffsetFetch**: one for each assignment. Which members get something in how many steps depends on who comes first.
-//! * **LeaveGroup**: a simulation ends when everything is read, and nothing is closed. A member's last commit is missing
-//!   there, too.
-//! * **Heartbeat, OffsetCommit**: by intervals, which begin when the group is complete. The run on the cluster takes longer
-//!   by what its start takes.
+//! * **Produce, Fetch**: a record that is sent in time is a batch. On a slow machine a batch has several records, and
+//! there are fewer requests of both kinds. Batches for one broker share a request, and partitions of one leader share a
+//! fetch. There are never more batches than records, and one more fetch for each wait of 500 ms without a record.
+//! * **Metadata**: the client repeats the request while a broker does not know the leaders of the new topic. Members of
+//! a group on a cluster also search for new partitions, every `topic.discover` and before they assign.
+//! * **FindCoordinator**: repeated while the cluster creates its offsets topic.
+//! * **JoinGroup, SyncGroup**: late members join in another generation, for which all others join again.
+//! * **OffsetFetch**: one for each assignment. The number of assignments depends on the order in which members join.
+//! * **LeaveGroup**: a simulation ends when all records are processed, and closes no client. It also lacks the last
+//! commit of a member.
+//! * **Heartbeat, OffsetCommit**: sent in intervals. The run on the cluster has more of them, because it takes longer
+//! by its startup.
 //!
-//! Faults: a consumer that is killed or stopped is started again in both places. What its successor asks is compared with
-//! everything else.
+//! A consumer that a fault kills or stops is restarted in both runs. The requests of its successor are included in the
+//! comparison.
 
 use std::collections::BTreeMap;
 
@@ -33,16 +33,16 @@ use crate::support::Tool;
 
 type Counts = BTreeMap<String, u64>;
 
-/// A scenario that runs in both places.
+/// A scenario for both runs.
 struct Compared<'a> {
-    /// Partitions, each with a producer of its own that sends 60 records, 50 ms apart.
+    /// Number of partitions. Each has a producer of its own, which sends 60 records, 50 ms apart.
     partitions: u64,
-    /// Clients that read them.
+    /// Number of clients that read them.
     clients: u64,
     set: &'a [&'a str],
-    /// A fault in the middle of the load, or nothing.
+    /// A fault in the middle of the load; empty for none.
     fault: &'a str,
-    /// LeaveGroup requests at the end of the run on a cluster.
+    /// Number of LeaveGroup requests at the end of the run on a cluster; `None` without a group.
     leaves: Option<u64>,
 }
 
@@ -63,7 +63,7 @@ impl Compared<'_> {
         )
     }
 
-    /// What consumers and pools send in a simulation of as many brokers.
+    /// The requests of consumers and pools in a simulation with this number of brokers.
     fn in_a_simulation(&self, brokers: u64) -> Counts {
         let brokers = format!("sim.brokers={brokers}");
         let trace = Tool::new()
@@ -82,7 +82,7 @@ impl Compared<'_> {
         counted(trace.stdout.lines().filter_map(of_clients))
     }
 
-    /// What they send to a cluster.
+    /// The requests of consumers and pools to a cluster.
     fn to_a_cluster(&self, arm: &Arm) -> Counts {
         let finished = Tool::run_text(&self.scenario())
             .args(["--bootstrap", arm.bootstrap(), "--client", "native"])
@@ -100,7 +100,7 @@ impl Compared<'_> {
         counted(finished.stderr.lines().filter_map(kind))
     }
 
-    /// Runs it in both places. The real counts are the simulated ones, but for what some kinds may have less and more.
+    /// Makes both runs. Asserts that the real counts are the simulated ones, within the tolerances of some kinds.
     /// Returns the simulated ones.
     #[track_caller]
     fn is_alike(&self, arm: &Arm) -> Counts {
@@ -130,7 +130,7 @@ impl Compared<'_> {
         simulated
     }
 
-    /// What a cluster has of requests of which a simulation has `count`, at least.
+    /// Smallest number of requests to a cluster, if a simulation has `count`.
     fn least(&self, kind: &str, count: u64) -> u64 {
         match kind {
             "Produce" | "Fetch" => count / (3 * self.partitions.div_ceil(self.clients)),
@@ -140,7 +140,7 @@ impl Compared<'_> {
         }
     }
 
-    /// What a cluster may have more of.
+    /// Largest number of additional requests to a cluster.
     fn more(&self, kind: &str, brokers: u64) -> u64 {
         let starts = self.clients + u64::from(!self.fault.is_empty());
         let (intervals, generations, tries) = (20 * starts, 3 * starts, 20 * starts);
@@ -168,7 +168,7 @@ const STATIC: &str = "consumers.membership=static";
 const ASSIGNED: Compared<'_> =
     Compared { partitions: 3, clients: 3, set: &[], fault: "", leaves: None };
 
-/// The same on the cluster, if the native client is the one under test: the run names its client, so once is enough.
+/// Runs a case on the cluster if `CLIENT` is `native`. The case names its client, so it runs for one value only.
 fn with_the_native_client(case: fn(&Arm)) {
     if std::env::var("CLIENT").is_ok_and(|client| client == "native") {
         on_the_cluster(case);
@@ -179,13 +179,13 @@ fn with_the_native_client(case: fn(&Arm)) {
 fn a_simulation_has_the_requests_of_consumers_on_a_cluster() {
     with_the_native_client(|arm| {
         let simulated = ASSIGNED.is_alike(arm);
-        // A record is a batch, and a fetch.
+        // Each record has a batch and a fetch of its own.
         assert_eq!(simulated["Produce"], ASSIGNED.records());
-        // One client for six partitions: a fetch asks for those of a leader.
+        // With one client for six partitions, a fetch has all partitions of a leader.
         let shared = ["consumers.clients=shared"];
         let shared = Compared { partitions: 6, clients: 1, set: &shared, ..ASSIGNED };
         shared.is_alike(arm);
-        // The successor asks what its predecessor has asked.
+        // The successor of a killed consumer repeats the requests of its predecessor.
         Compared { fault: "kill = { consumer = 1 }", ..ASSIGNED }.is_alike(arm);
     });
 }
@@ -196,14 +196,15 @@ fn a_simulation_has_the_requests_of_a_classic_group_on_a_cluster() {
         let set = [GROUP, "consumers.count=3"];
         let members = Compared { set: &set, leaves: Some(3), ..ASSIGNED };
         let simulated = members.is_alike(arm);
-        // Each member is told its id, and joins with it; it gives up nothing until it leaves.
+        // Each member gets its id with the first JoinGroup, and sends a second one with it.
         assert_eq!((simulated["JoinGroup"], simulated["SyncGroup"]), (6, 3));
-        // Two members with three partitions each, of which one leaves in order and joins again.
+        // Two members with three partitions each, one of which leaves and joins again.
         let set = [GROUP, "consumers.count=2"];
         let two = Compared { partitions: 6, clients: 2, set: &set, leaves: Some(2), ..ASSIGNED };
         let simulated = Compared { fault: "stop = { consumer = 1 }", ..two }.is_alike(arm);
         assert_eq!(simulated["LeaveGroup"], 1);
-        // A static member is told no id before it joins, and its successor gets its place. It says no goodbye.
+        // A static member needs no second JoinGroup, and its successor takes over its instance id. It sends no
+        // LeaveGroup.
         let set = [GROUP, "consumers.count=2", STATIC];
         let kill = "kill = { consumer = 1 }";
         let two = Compared { set: &set, fault: kill, leaves: Some(0), ..two };
@@ -218,7 +219,7 @@ fn a_simulation_has_the_requests_of_a_group_of_the_consumer_protocol_on_a_cluste
             return;
         }
         let set = [GROUP, "consumers.count=3", CONSUMER_PROTOCOL];
-        // A member joins, and says what it has; on the cluster it leaves with a heartbeat.
+        // A member joins and reports its partitions in heartbeats. On the cluster it also leaves with a heartbeat.
         let simulated = Compared { set: &set, ..ASSIGNED }.is_alike(arm);
         assert!(simulated["ConsumerGroupHeartbeat"] >= 6);
         let set = [GROUP, "consumers.count=2", CONSUMER_PROTOCOL];

@@ -1,4 +1,4 @@
-//! One run in four processes on a real cluster.
+//! A run of four processes on a real cluster.
 
 use lanekeeper::summary::{ShareState, Summary, Verdict};
 
@@ -20,7 +20,7 @@ fn started(arm: &Arm, topic: &str, set: &[&str]) -> Vec<Running> {
     (1..=4).map(|number| share(arm, number, topic, set).start()).collect()
 }
 
-/// `merge` of the directories of these processes.
+/// Runs `merge` on the directories of these processes.
 fn merged(processes: &[Finished]) -> Finished {
     let directories: Vec<String> =
         processes.iter().map(|it| it.out().display().to_string()).collect();
@@ -63,7 +63,7 @@ fn four_processes_make_one_result_and_leave_nothing_behind() {
             let left = own.warnings.iter().find(|it| it.contains("may still be there"));
             assert_eq!(left, None, "the topic in which they meet is removed");
         }
-        // Every partition has its seconds, in the order of their times.
+        // Every partition has lines of seconds, in the order of their times.
         let seconds = std::fs::read_to_string(merged.scratch().join("merged/seconds.jsonl"));
         let seconds = seconds.expect("seconds");
         assert!((0..6).all(|id| seconds.contains(&format!("\"partition\":{id},"))), "{seconds}");

@@ -1,4 +1,5 @@
-//! A topic into which another producer writes transactions: its partitions end in what no consumer is given.
+//! A topic into which another producer writes transactions, so that its partitions end with offsets that no consumer
+//! gets.
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -8,7 +9,7 @@ use super::{Arm, TestTopic, on_the_cluster};
 use crate::cluster::ANSWER;
 use crate::support::Finished;
 
-/// The run sends to partition 0; to partition 1 only another producer does.
+/// The run sends to partition 0, and another producer to both.
 const SCENARIO: &str = "[topic]\npartitions = 2\n[load]\nproducers = 1\nrate = \"20/s\"\n\
     [consumers]\nstart = \"beginning\"\n[run]\nwarmup = \"0s\"\nduration = \"4s\"\ndrain = \"20s\"\n\
     [expect]\nlost = 0\nunaccounted = 0\n";
@@ -48,7 +49,8 @@ impl Transactions<'_> {
     }
 }
 
-/// A run that begins behind two transactions and sees two more; then `check` is given its topic's end offsets, too.
+/// A run that starts after two transactions, with two more during it. `check` gets the run and the end offsets of its
+/// topic.
 fn beside(arm: &Arm, name: &str, set: &[&str], check: impl Fn(&Finished, [i64; 2])) {
     let topic = arm.topic(name, 2);
     let transactions = Transactions::begin(&topic);
@@ -62,7 +64,7 @@ fn beside(arm: &Arm, name: &str, set: &[&str], check: impl Fn(&Finished, [i64; 2
     let client: BaseConsumer = arm.config().create().expect("a client");
     let end = |partition| client.fetch_watermarks(&topic.name, partition, ANSWER).expect("marks").1;
     let ends = [end(0), end(1)];
-    // Two transactions of two were kept; each of the four left a marker, and the aborted ones their records.
+    // Two of the four transactions were committed. Each left a marker, and the aborted ones also left records.
     let left_out = 4 + 2 * RECORDS as i64;
     assert_eq!(ends[1], 2 * RECORDS as i64 + left_out);
     assert_eq!(summary.offset_gaps, 2 * left_out as u64, "{:?}", summary.warnings);
@@ -97,7 +99,7 @@ fn a_restarted_consumer_goes_on_behind_a_transaction() {
         let kill =
             |consumer| format!("[[fault]]\nat = \"6s\"\nkill = {{ consumer = {consumer} }}\n");
         let text = format!("{SCENARIO}restarts = 2\n{}{}", kill(0), kill(1));
-        // A record in partition 0, and the next one after the kill: in between there are markers behind it.
+        // Partition 0 gets a record before the kill and one after it. Between them there are only transaction markers.
         let set = ["load.rate=6/m", "load.phases=uniform", "run.duration=12s"];
         let mut run = arm.run(&text).set([topic.set().as_str()]).set(set).start();
         run.await_text("seconds.jsonl", "\"delivered\":1,");

@@ -1,5 +1,5 @@
-//! The native client on the listeners with TLS and SASL: each login, a login that is repeated, and what is said when a
-//! connection is wrong.
+//! The native client on the listeners with TLS and SASL: each login, a repeated login, and the messages about wrong
+//! connections.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use super::{login, port, refused, says, shared, tool};
 use crate::support::{Finished, Tool, root};
 
-/// What `keytool` has been asked for: each call of it starts a machine of Java.
+/// Certificates that were exported by `keytool`. They are kept, because each call starts a Java virtual machine.
 static CERTIFICATES: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
 
-/// The certificate with this name, which signs itself, for `ssl.ca.location=ca.pem`.
+/// Adds the self-signed certificate with this name as `ca.pem`, for `ssl.ca.location=ca.pem`.
 pub(super) fn trusting(tool: Tool, name: &str) -> Tool {
     let mut known = CERTIFICATES.lock().unwrap_or_else(PoisonError::into_inner);
     let certificate = known.entry(name.to_owned()).or_insert_with(|| {
@@ -21,7 +21,7 @@ pub(super) fn trusting(tool: Tool, name: &str) -> Tool {
     tool.file("ca.pem", certificate)
 }
 
-/// The native client at the listener `offset` ports behind the first one.
+/// A run of the native client on the listener at the first port plus `offset`.
 fn native(port: u16, offset: u16, properties: &str, certificate: &str) -> Tool {
     let trusted = if properties.contains("ssl") { "ssl.ca.location=ca.pem\n" } else { "" };
     let tool = tool(port, offset, &format!("{properties}{trusted}"));
@@ -33,7 +33,7 @@ fn over_tls(mechanism: &str, password: &str) -> String {
     login.replace("mechanism=PLAIN", &format!("mechanism={mechanism}"))
 }
 
-/// A token without a signature, which this broker takes, until the year 2100.
+/// An unsigned token, valid until the year 2100. This broker accepts unsigned tokens.
 pub(super) fn token(user: &str) -> String {
     use base64::Engine as _;
 
@@ -44,7 +44,7 @@ pub(super) fn token(user: &str) -> String {
 
 const TLS: &str = "security.protocol=ssl\n";
 
-/// Whether it keeps up is a matter of the machine.
+/// Asserts that all records were processed. Whether consumers keep up depends on the machine.
 #[track_caller]
 pub(super) fn all_delivered(finished: &Finished) {
     let ledger = &finished.summary().ledger;
@@ -68,7 +68,7 @@ fn each_login_works() {
     all_delivered(&native(port, 2, &login("admin", "admin-secret"), "broker").finish());
 }
 
-/// The listener takes no request of a login that is older than two seconds: it is repeated on the same connection.
+/// The listener accepts requests for two seconds after a login. Then the login is repeated on the same connection.
 #[test]
 fn a_login_is_repeated_before_it_is_over() {
     let Some(port) = port() else { return };
@@ -127,7 +127,7 @@ fn each_listener_and_each_certificate_has_its_own_message() {
     refused(native(port, 3, TLS, "elsewhere"), &["of an authority that is not trusted"]);
     refused(native(port, 7, TLS, "expired"), &["has expired on"]);
     refused(native(port, 8, TLS, "elsewhere"), &["not for this name, but for broker.example"]);
-    // The listener is right, and the address that it advertises is not.
+    // The certificate is valid for the listener, but not for the address that it advertises.
     let misnamed = native(port, 9, &login_over_tls, "broker");
     refused(misnamed, &["`localhost:", "not for this name, but for 127.0.0.1"]);
 }
@@ -162,7 +162,7 @@ fn what_the_native_client_does_not_have_is_named_at_once() {
     }
 }
 
-/// The look before a run, with each client that can take it.
+/// `check --connect` with each client that supports the listener.
 #[test]
 fn check_shows_the_cluster_and_the_same_causes() {
     let Some(port) = port() else { return };

@@ -1,5 +1,5 @@
-//! OAUTHBEARER with tokens from a server (OIDC, client credentials) through librdkafka: a login that works, and what is
-//! said when the server gives no token. The native client asks no server.
+//! OAUTHBEARER with tokens from a server (OIDC, client credentials) through librdkafka: a successful login, and the
+//! messages if the server returns no token. The native client does not support token servers.
 
 #[cfg(feature = "oidc")]
 use super::native::all_delivered;
@@ -10,7 +10,7 @@ use super::{refused, shared};
 use crate::support::Tool;
 use crate::support::server;
 
-/// What a client needs to ask the server at `address` for a token.
+/// The client properties for tokens from the server at `address`.
 fn asking(address: &str, secret: &str) -> String {
     format!(
         "security.protocol=sasl_ssl\nssl.ca.location=ca.pem\nsasl.mechanism=OAUTHBEARER\n\
@@ -23,7 +23,8 @@ fn librdkafka(port: u16, address: &str, secret: &str) -> Tool {
     trusting(tool(port, 6, &asking(address, secret)), "broker")
 }
 
-/// A server that gives tokens for `admin` to `load-test` with the right secret, and repeats a wrong one.
+/// Starts a server that returns tokens for `admin` to `load-test` with the right secret. Its error contains a wrong
+/// secret.
 fn tokens() -> String {
     use base64::Engine as _;
 
@@ -33,7 +34,7 @@ fn tokens() -> String {
         let is_asked = request.contains("grant_type=client_credentials");
         match is_login && is_asked {
             true => (200, format!("{{\"access_token\":\"{}\",\"expires_in\":60}}", token("admin"))),
-            // A server that is careless with what it is sent.
+            // A server that repeats the secret in its error.
             false => (401, "{\"error\":\"invalid_client\", \"sent\":\"wrong-secret\"}".to_owned()),
         }
     })
@@ -68,7 +69,7 @@ fn a_server_of_tokens_that_gives_none_is_named_with_its_answer() {
     refused(librdkafka(port, &closed, "right-secret"), &[gives_none]);
 }
 
-/// Both a build without it and the native client name what has it.
+/// A build without OIDC and the native client both name the build or client that supports it.
 #[test]
 fn what_asks_no_server_names_what_does() {
     let Some(port) = port() else { return };

@@ -1,5 +1,5 @@
-//! TLS without a broker: a server in this process, with certificates that are right, wrong, expired, or of an authority
-//! that nothing trusts. Each cause is told apart, for the native client and before any request.
+//! TLS without a broker: a server in this process, with certificates that are valid, for another name, expired, or of
+//! an untrusted authority. The native client names each cause before any request.
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener};
@@ -29,7 +29,7 @@ fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(params, key()).expect("a certificate")
 }
 
-/// A certificate for these names from one year until another.
+/// A certificate for these names, valid from the first year until the second.
 fn certificate(by: &Authority, names: &[&str], years: (i32, i32)) -> (Certificate, KeyPair) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).expect("names");
@@ -41,8 +41,8 @@ fn certificate(by: &Authority, names: &[&str], years: (i32, i32)) -> (Certificat
 
 const NOW: (i32, i32) = (2020, 4000);
 
-/// Starts a server that makes handshakes, and closes the connection at the first request; with an authority, it wants a
-/// certificate of the client.
+/// Starts a server that completes the handshake, and closes the connection at the first request. With an authority, it
+/// requires a certificate of the client.
 fn start((certificate, key): (Certificate, KeyPair), of_clients: Option<&Authority>) -> SocketAddr {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
@@ -83,7 +83,7 @@ fn run(host: &str, port: u16, trusted: &Authority, more: &str) -> Tool {
         .args(["--client-config", "c.properties", "--bootstrap", &format!("{host}:{port}")])
 }
 
-/// The handshake succeeds; what is behind it is no broker, which closes the connection and may be starting.
+/// Asserts that the handshake succeeds. The server then closes the connection, as a starting broker does.
 #[track_caller]
 fn reaches(tool: Tool) {
     refused(tool.set(["run.startup=1s"]), &["closes the connection"]);
@@ -111,7 +111,7 @@ fn each_thing_that_is_wrong_with_a_certificate_is_named() {
     refused(run("127.0.0.1", named, &ours, ""), &wrong_name);
     let any_name = "ssl.endpoint.identification.algorithm=none\n";
     reaches(run("127.0.0.1", named, &ours, any_name));
-    // Any name is not any certificate.
+    // Without a check of the name, the authority is still checked.
     refused(run("127.0.0.1", named, &foreign, any_name), &untrusted);
     let old = start(certificate(&ours, &["127.0.0.1"], (2000, 2001)), None).port();
     refused(run("127.0.0.1", old, &ours, ""), &["has expired on 2001-01-01", "the clock"]);

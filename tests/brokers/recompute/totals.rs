@@ -1,4 +1,4 @@
-//! Figures that are put together from others or from the journal, once more; and where each number of a result comes from.
+//! Recomputes figures that are made from others or from the journal. Also the origin of each number of a result.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{assert_same, lines};
 use crate::support::Finished;
 
-/// Numbers that are recomputed here or in `recompute`, by the beginning of their places.
+/// The beginnings of the places of all numbers that are recomputed here or in `recompute`.
 const RECOMPUTED: &[&str] = &[
     "achieved_",
     "consumers_started",
@@ -50,7 +50,7 @@ const RECOMPUTED: &[&str] = &[
     "startup_ms",
 ];
 
-/// Numbers that are settings of the run, or names.
+/// Numbers that are settings of the run, or ids.
 const SETTINGS: &[&str] = &[
     "duration_s",
     "epoch_to_load_s",
@@ -67,8 +67,8 @@ const SETTINGS: &[&str] = &[
     "sending.",
 ];
 
-/// Numbers that the raw files do not have, which have tests of their own: counts that ought to be 0 (`truths`, `accidents`),
-/// what single records around a fault did (`measure::fault_watch`, `simulator::figures`), and what the machine said.
+/// Numbers that are not in the raw files, which other tests check: counts that should be 0 (`truths`, `accidents`),
+/// effects of faults on single records (`measure::fault_watch`, `simulator::figures`), and measurements of the machine.
 const OWN_TESTS: &[&str] = &[
     "abandoned_threads",
     "cost.",
@@ -104,12 +104,12 @@ fn places(place: &str, value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// A number that is neither recomputed nor a setting has to be named, so that a new one is not forgotten.
+/// Asserts that each number is in one of these lists, so that a new one is not forgotten.
 pub(super) fn assert_each_number_is_known(result: &Value) {
     let mut found = BTreeSet::new();
     places("", result, &mut found);
     let known = [RECOMPUTED, SETTINGS, OWN_TESTS].concat();
-    // Sizes of the raw files themselves, and figures of requests and commits, which this run has not.
+    // Sizes of the raw files, and figures of requests and commits, which this run does not have.
     found.retain(|place| !place.starts_with("files.") && !place.starts_with("figures."));
     found.retain(|place| !known.iter().any(|beginning| place.starts_with(beginning)));
     assert!(found.is_empty(), "where do these come from? {found:?}");
@@ -123,7 +123,7 @@ fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value[name].as_array().unwrap_or_else(|| panic!("no {name}: {value}"))
 }
 
-/// Standard deviation of a sample over its mean.
+/// Standard deviation of a sample, divided by its mean.
 fn variation(values: &[f64]) -> f64 {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
@@ -191,7 +191,7 @@ fn of_partitions(finished: &Finished, result: &Value) {
     assert_same("offered bytes", bytes, &result["offered_bytes_per_s"]);
 }
 
-/// Who was ready, started again, and had a partition, from the journal.
+/// Recomputes startup, restarts and owners from the journal.
 fn of_events(finished: &Finished, result: &Value) {
     let events = lines(finished, "events.jsonl");
     let its = |name: &str| -> Vec<(u64, u64, f64)> {
@@ -215,12 +215,12 @@ fn of_events(finished: &Finished, result: &Value) {
     let first_start = started.iter().filter(first).map(|it| it.2).fold(f64::MAX, f64::min);
     let startup = 1e3 * (last_ready - first_start);
     let (told, simulated) = (number(&result["startup_ms"]), !result["simulation"].is_null());
-    // A consumer is told to start a moment before the journal has it, which a busy machine makes longer.
+    // The journal has the start of a consumer a moment after its command, and later on a busy machine.
     let (least, most) = (startup - 0.01, startup + if simulated { 0.01 } else { 2_000.0 });
     assert!((least..most).contains(&told), "{startup} {told}");
     for partition in list(result, "partitions") {
         let id = partition["partition"].as_u64().expect("an id");
-        // Consumers have their partition's number.
+        // Consumers have the numbers of their partitions.
         assert_eq!(partition["consumer"], id);
         assert_eq!(partition["restarts"].as_u64(), Some(again.get(&id).copied().unwrap_or(0)));
         let owners = list(partition, "owners");
@@ -233,14 +233,14 @@ fn of_events(finished: &Finished, result: &Value) {
             let from = number(&owner["from_s"]);
             let its = |it: &&(u64, u64, f64)| it.0 == id && Some(it.1) == owner["start"].as_u64();
             let at = |all: &[(u64, u64, f64)]| all.iter().find(its).expect("an event").2;
-            // The consumer's thread may be ahead of the journal.
+            // The consumer's thread may act before the journal has the event.
             let ahead = if simulated { 1e-6 } else { 2.0 };
             assert!((at(&started) - ahead..=at(&ready) + ahead).contains(&from), "{owner}");
         }
     }
 }
 
-/// A fault's figures are those of its partitions: the worst of those that were hit, and the others beside each other.
+/// Recomputes the figures of a fault from those of its partitions.
 fn of_a_fault(fault: &Value) {
     let partitions = list(fault, "partitions");
     let aimed_at = list(fault, "partitions_aimed_at");
@@ -284,7 +284,7 @@ fn of_a_fault(fault: &Value) {
     }
 }
 
-/// What every run expects, measured again in the account.
+/// Recomputes the values of the default expectations from the account.
 fn of_expectations(result: &Value) {
     for it in list(result, "expectations") {
         let expression = it["expression"].as_str().expect("text");

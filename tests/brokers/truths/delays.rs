@@ -1,4 +1,4 @@
-//! Between the run and the cluster is a wire on which each answer takes a known time longer.
+//! A proxy between the run and the cluster delays each response by a known time.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -13,16 +13,16 @@ use super::{BUSY_MS, assert_about};
 use crate::cluster::{Arm, on_the_cluster};
 
 const LATER: Duration = Duration::from_millis(300);
-/// Pieces of answers on the wire at a time: more than these runs ever have.
+/// Largest number of pieces of responses in the proxy at a time, which these runs never reach.
 const PIECES_MAX: usize = 10_000;
 
-/// An IPv4 address as an answer to Metadata has it: its text, and the port in four bytes.
+/// An IPv4 address as in a Metadata response: its text, and the port in four bytes.
 fn in_metadata(host: &str, port: u16) -> Vec<u8> {
     [host.as_bytes(), &u32::from(port).to_be_bytes()].concat()
 }
 
-/// A wire to each of the brokers, which are told apart by their ports; returns the addresses of their near ends. The
-/// threads end with the process of the test.
+/// Starts a proxy for each broker, which the port identifies. Returns the addresses of the proxies. The threads end
+/// with the process of the test.
 fn wires(bootstrap: &str) -> String {
     let far: Vec<(String, u16)> = bootstrap
         .split(',')
@@ -50,7 +50,7 @@ fn wires(bootstrap: &str) -> String {
     ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
 }
 
-/// Requests pass at once; answers arrive [`LATER`], however many are on their way.
+/// Forwards requests at once, and each response after [`LATER`].
 fn carry(client: TcpStream, broker: TcpStream, renamed: Arc<Vec<(Vec<u8>, Vec<u8>)>>) {
     for end in [&client, &broker] {
         end.set_nodelay(true).expect("a socket");
@@ -91,8 +91,9 @@ fn carry(client: TcpStream, broker: TcpStream, renamed: Arc<Vec<(Vec<u8>, Vec<u8
     });
 }
 
-/// Ten records a second: none waits for a request before it, so an acknowledgement takes what its answer takes longer, and
-/// so does the way to the consumer, whose next answer can be on its way already when a record is appended.
+/// At ten records a second, no record waits for an earlier request. So an acknowledgement takes longer by the delay of
+/// its response. The way to the consumer does so too, or by up to two delays, if a response is in flight when the
+/// record is appended.
 #[test]
 fn what_answers_take_longer_is_in_the_time_of_each_acknowledgement_and_each_record() {
     on_the_cluster(|arm| {
@@ -109,7 +110,7 @@ fn what_answers_take_longer_is_in_the_time_of_each_acknowledgement_and_each_reco
             let p50_ms = ack.p50.expect("records") / 1e3;
             assert_about(&format!("{client}: ack"), p50_ms, later_ms, BUSY_MS, &summary);
             let service_ms = summary.latency_us.service.p50.expect("records") / 1e3;
-            // A record that comes right after an answer has left waits for the next one as well.
+            // A record that is appended right after a response was sent waits for the next response as well.
             let most_ms = later_ms + BUSY_MS;
             assert_about(&format!("{client}: service"), service_ms, later_ms, most_ms, &summary);
             if let Some(requests) = &summary.requests {

@@ -1,4 +1,4 @@
-//! Another producer appends records that look like the run's own: what is wrong with each is known.
+//! Another producer appends records that look like those of the run, each with a known defect.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use crate::cluster::{ANSWER, TestTopic, on_the_cluster};
 
-/// The other producer, which reads as well.
+/// The other producer, which also reads the topic.
 struct Intruder<'a> {
     topic: &'a TestTopic<'a>,
     reader: BaseConsumer,
@@ -19,7 +19,7 @@ struct Intruder<'a> {
 }
 
 impl Intruder<'_> {
-    /// One that reads partition 0 from its beginning.
+    /// A producer that reads partition 0 from its beginning.
     fn new<'a>(topic: &'a TestTopic<'a>) -> Intruder<'a> {
         let reader: BaseConsumer =
             topic.arm.config().set("group.id", &topic.name).create().expect("a client");
@@ -61,7 +61,7 @@ fn changed_bytes_and_records_of_another_partition_are_counted_one_by_one() {
         running.await_text("seconds.jsonl", "\"partition\":0");
         let intruder = Intruder::new(&topic);
         let own = intruder.next();
-        // A byte of the stamp, and the last one of the filler.
+        // Changes a byte of the stamp, and the last byte of the filler.
         for at in [8, own.len() - 1] {
             let mut changed = own.clone();
             changed[at] ^= 1;
@@ -79,7 +79,7 @@ fn changed_bytes_and_records_of_another_partition_are_counted_one_by_one() {
     });
 }
 
-/// The stamp of a record, by the layout that the source tells.
+/// Decodes the stamp of a record by the layout in the source's documentation.
 fn stamp(payload: &[u8]) -> Stamp {
     let word = |at: usize| u64::from_le_bytes(payload[at..at + 8].try_into().expect("8 bytes"));
     let half = |at: usize| u32::from_le_bytes(payload[at..at + 4].try_into().expect("4 bytes"));
@@ -93,8 +93,8 @@ fn stamp(payload: &[u8]) -> Stamp {
     }
 }
 
-/// The run's client drops some records; the other producer appends them behind later ones. So each of them is there, late,
-/// and nothing else is.
+/// The run's client drops some records, and the other producer appends them behind later ones. So each of them is in
+/// the log, but out of order.
 #[test]
 fn records_that_come_behind_later_ones_are_reordered_one_by_one() {
     on_the_cluster(|arm| {
@@ -112,7 +112,7 @@ fn records_that_come_behind_later_ones_are_reordered_one_by_one() {
             let payload = intruder.next();
             let own = stamp(&payload);
             missing.extend((due + missing.len() as u64..own.sequence).map(|it| (it, own)));
-            // Well behind the fault.
+            // These records were sent after the fault.
             if own.sequence >= 400 {
                 break;
             }
