@@ -335,7 +335,7 @@ fn every_acknowledgement_is_timed_however_long_it_takes() {
 
 #[test]
 fn as_many_acknowledgements_are_timed_as_there_are() {
-    // At maximum rate, the window lasts until the last send.
+    // At maximum rate, no record is sent after the window.
     let set = ["load.rate=max", "load.messages=20000", "run.warmup=0s"];
     let summary = Tool::run_text(SMALL).set(set).exits(0).summary();
     let ack = summary.latency_us.ack.as_ref().expect("acknowledgements");

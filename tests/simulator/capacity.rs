@@ -1,4 +1,5 @@
-//! Stages of the load, sweeps, and the highest rate that holds: against arithmetic, and the same on every broker.
+//! Stages of the load, sweeps, and the search for the highest rate: compared with arithmetic, and the same on every
+//! broker.
 
 use crate::support::Tool;
 use serde_json::Value;
@@ -10,7 +11,7 @@ fn json(scenario: &str, arguments: &[&str]) -> (i32, Value) {
     (finished.code, value.unwrap_or_else(|error| panic!("{error}: {}", finished.output())))
 }
 
-/// One partition, one consumer, a fixed service time, and the queue before it.
+/// A queue: one partition, and one consumer with a fixed service time.
 fn queue(phases: &str, service: &str, rate: &str, run: &str) -> String {
     format!(
         "[topic]\npartitions = 1\n[load]\nproducers = 10\nrate_total = \"{rate}\"\nphases = \"{phases}\"\n\
@@ -18,7 +19,7 @@ fn queue(phases: &str, service: &str, rate: &str, run: &str) -> String {
     )
 }
 
-/// The rates that hold and do not, in messages per second.
+/// The highest rate that meets the condition, and the lowest that does not, in messages per second.
 fn bracket(scenario: &str, arguments: &[&str]) -> [f64; 2] {
     let command = ["limit", "scenario.toml", "--broker", "sim", "--format", "json"];
     let (code, found) = json(scenario, &[&command, arguments].concat());
@@ -26,7 +27,7 @@ fn bracket(scenario: &str, arguments: &[&str]) -> [f64; 2] {
     ["holds", "above"].map(|end| found[end].as_f64().unwrap_or_else(|| panic!("{found:#}")))
 }
 
-/// D/D/1: a service time of 1 ms is 1,000 records a second, and beyond that the queue grows all the time.
+/// D/D/1: the capacity with a service time of 1 ms is 1,000 records a second. Beyond it, the queue grows without end.
 #[test]
 fn the_limit_of_regular_arrivals_is_one_over_the_service_time() {
     let scenario = queue("uniform", "1ms", "600/s", "warmup = \"1s\"\nduration = \"8s\"");
@@ -137,7 +138,7 @@ fn a_sweep_has_a_row_for_each_combination() {
     assert_eq!(csv.finish().stdout.lines().count(), 5);
 }
 
-/// Every kind of stage, on a load of 100 messages a second.
+/// A load of 100 messages a second with every kind of stage.
 const STAGES: &str = "[topic]\npartitions = 3\n[load]\nproducers = 20\nrate_total = \"100/s\"\n\
     stage = [{ for = \"2s\", ramp = { to = \"300/s\" } }, { for = \"1s\" }, { for = \"1s\", spike = 5 },\n\
     { for = \"9s\", pause = true, until = \"lag is 0\" }, { for = \"1s\", step = 2 }]\n\
@@ -155,7 +156,7 @@ fn stages_send_the_area_under_their_rate_on_every_broker() {
     let simulated = stages_on("sim");
     let offered: Vec<u64> =
         simulated.iter().map(|stage| stage["offered"].as_u64().expect("a count")).collect();
-    // A ramp from 100/s to 300/s, 300/s, five times the load's rate, nothing, and twice the load's rate.
+    // The stages: a ramp from 100/s to 300/s, 300/s, five times the load's rate, a pause, and twice the load's rate.
     for (offered, expected) in offered.iter().zip([400, 300, 500, 0, 200]) {
         assert!(
             offered.abs_diff(expected) <= 20,
@@ -234,7 +235,7 @@ fn the_report_has_a_line_for_each_stage() {
     }
 }
 
-/// A consumer with a service time of 2 ms, and 200 records a second that arrive while it reads the backlog.
+/// A consumer with a service time of 2 ms, a backlog, and a load of 200 records a second.
 fn behind(partitions: u32, backlog: u32, run: &str) -> String {
     format!(
         "[topic]\npartitions = {partitions}\n[load]\nproducers = {}\nrate_total = \"{}/s\"\nphases = \"uniform\"\n\
@@ -249,7 +250,7 @@ fn close(value: &Value, expected: f64) {
     assert!((measured / expected - 1.0).abs() < 0.02, "{measured}, by arithmetic {expected}");
 }
 
-/// D/D/1: 500 records a second are processed and 200 arrive, so 300 of the backlog are worked off each second.
+/// D/D/1: 500 records a second are processed and 200 arrive, so the backlog shrinks by 300 a second.
 #[test]
 fn a_backlog_is_worked_off_at_capacity_less_rate() {
     let scenario = behind(1, 6_000, "duration = \"25s\"");
@@ -261,8 +262,8 @@ fn a_backlog_is_worked_off_at_capacity_less_rate() {
     close(&backlog["read_s"], 6_000.0 / 500.0);
     close(&backlog["read_per_s"], 500.0);
     close(&backlog["caught_up_s"], 6_000.0 / (500.0 - 200.0));
-    // Records of the load wait behind the backlog: 12 s less what has passed until they are due. Those of the backlog, which
-    // have waited for longer, are in no distribution.
+    // Records of the load wait behind the backlog, at most 12 s minus the time until they are due. Those of the
+    // backlog, which have waited for longer, are in no distribution.
     let response = &result["latency_us"]["response"];
     assert_eq!(response["count"], 25 * 200, "{response:#}");
     assert!(response["max"].as_f64().is_some_and(|max| max < 12.0e6), "{response:#}");
@@ -283,7 +284,7 @@ fn a_backlog_is_read_by_every_client_and_by_groups() {
         let backlog = &result["backlog"];
         assert_eq!((code, &backlog["written"]), (0, &800.into()), "{result:#}");
         let [read, caught_up] = ["read_s", "caught_up_s"].map(|it| backlog[it].as_f64());
-        // Work is waited for, so a consumer is never faster than its arithmetic.
+        // Work is a wait, so a consumer is never faster than the arithmetic.
         assert!(read >= Some(0.8) && caught_up >= read, "{backlog:#}");
     }
     let group = format!(

@@ -1,10 +1,10 @@
-//! What is known to go wrong with Kafka goes wrong in the simulator, and does not when the setting that prevents it is
-//! on: each test is such a pair.
+//! Known failures of Kafka happen in the simulator, and not with the setting that prevents them. Each test is such a
+//! pair.
 
 use crate::support::Tool;
 use lanekeeper::summary::{Ledger, PartitionSummary, Summary};
 
-/// 3 partitions on 3 brokers, 600 records a second, 2 ms from client to broker.
+/// 3 partitions on 3 brokers, 600 records a second, and a latency of 2 ms between client and broker.
 struct Case {
     topic: &'static str,
     load: &'static str,
@@ -32,7 +32,7 @@ impl Case {
         summary
     }
 
-    /// The same with these settings of the load in addition.
+    /// Runs the case with these additional settings of the load.
     fn with(&self, load: &str) -> Summary {
         let load = format!("{}\n{load}", self.load);
         Case { load: load.leak(), ..*self }.run()
@@ -42,7 +42,7 @@ impl Case {
 const WITHOUT: &str = "idempotence = false";
 const WITH: &str = "idempotence = true";
 
-/// A batch is refused while the next ones of the same producer are in flight already: they overtake it.
+/// A batch is rejected while the next ones of the same producer are in flight, so they overtake its retry.
 #[test]
 fn a_retry_is_overtaken_without_idempotence_and_is_not_with_it() {
     let refused = Case {
@@ -70,13 +70,13 @@ fn a_crash_of_the_leader_loses_what_only_it_had_with_acks_1_and_nothing_with_ack
         ..USUAL
     };
     let leader = crash.with("acks = \"leader\"\nidempotence = false").ledger;
-    // One partition of three, 200 records a second, about 100 ms.
+    // The records of about 100 ms in one of three partitions, at 200 a second.
     assert!((5..40).contains(&leader.lost), "{leader:?}");
     let all = crash.with("acks = \"all\"").ledger;
     assert_eq!((all.lost, all.duplicated, all.acked), (0, 0, all.sent), "{all:?}");
 }
 
-/// The broker appends and says that it has not been in time; or the connection breaks before it can say anything.
+/// The broker appends a batch and responds with a time-out, or the connection breaks before its response.
 #[test]
 fn an_acknowledgement_that_is_lost_makes_duplicates_without_idempotence_and_none_with_it() {
     let unclear = Case {
@@ -94,7 +94,7 @@ fn an_acknowledgement_that_is_lost_makes_duplicates_without_idempotence_and_none
     assert_eq!(broken.with(WITH).ledger.duplicated, 0);
 }
 
-/// A leader that was cut off from the others takes records with `acks = 1` that no consumer will ever see.
+/// With `acks = 1`, a leader that is cut off from the others accepts records that no consumer gets.
 #[test]
 fn a_leader_that_does_not_know_that_it_is_none_loses_what_it_takes_with_acks_1_only() {
     let cut = Case {
@@ -108,8 +108,8 @@ fn a_leader_that_does_not_know_that_it_is_none_loses_what_it_takes_with_acks_1_o
     assert_eq!((all.lost, all.duplicated, all.acked), (0, 0, all.sent), "{all:?}");
 }
 
-/// Followers fell out of sync, and the last replica in sync crashes. A replica that is not in sync leads only where
-/// that is allowed: then the log is cut, and consumers that have read further say so instead of skipping anything.
+/// Followers are out of sync, and the last replica in sync crashes. A replica that is not in sync leads only with
+/// unclean elections. Then the log is truncated, and consumers that have read further report the loss and skip nothing.
 #[test]
 fn an_unclean_election_is_data_loss_by_name_and_a_clean_one_waits() {
     let last = Case {
@@ -132,8 +132,8 @@ fn an_unclean_election_is_data_loss_by_name_and_a_clean_one_waits() {
     assert!(unclean.given_up.iter().any(truncated), "{:?}", unclean.given_up);
 }
 
-/// No broker is asked when two processes assign themselves the same partition; in a group the coordinator is, and what one
-/// member has processed no other one gets.
+/// Two processes can assign the same partition to themselves, because no broker checks that. In a group the coordinator
+/// assigns it to one member, and no other member gets records that this one has processed.
 #[test]
 fn a_partition_has_two_owners_under_assignment_and_one_in_a_group() {
     let assigned = Case {
@@ -150,7 +150,7 @@ fn a_partition_has_two_owners_under_assignment_and_one_in_a_group() {
     assert_eq!((group.two_owners, group.ledger.redelivered, group.ledger.lost), (0, 0, 0));
 }
 
-/// New partitions are found, read from their first record on, and sent to.
+/// New partitions are found, get records, and are read from their first record on.
 #[test]
 fn a_topic_grows_in_virtual_time() {
     let summary = Tool::run("faults/grow.toml").args(["--broker", "sim"]).exits(0).summary();
@@ -158,8 +158,8 @@ fn a_topic_grows_in_virtual_time() {
     assert!(summary.partitions.iter().all(|partition| partition.delivered > 100));
 }
 
-/// Members look for new partitions themselves; there are no commits for these, so they are read from their beginning. An
-/// eager group stops for that, a cooperative one does not.
+/// Members search for new partitions. There are no commits for these, so they are read from their beginning. A group
+/// with an eager assignor stops for the rebalance, and one with a cooperative assignor does not.
 #[test]
 fn a_group_deals_out_new_partitions_in_virtual_time() {
     for assignor in ["range", "roundrobin", "cooperative-sticky"] {
@@ -177,7 +177,7 @@ fn a_group_deals_out_new_partitions_in_virtual_time() {
         assert_eq!((ledger.reordered, summary.unexpected_redelivered, summary.restarts), (0, 0, 0));
         assert_eq!((summary.partitions.len(), summary.members), (9, 4));
         assert!(summary.partitions.iter().all(|partition| partition.delivered > 100));
-        // Two for nine on four: no member has none, none has four.
+        // Nine partitions on four members: each has two or three.
         let owner = |p: &PartitionSummary| p.owners.last().map(|owner| owner.consumer);
         let owners: Vec<_> = summary.partitions.iter().filter_map(owner).collect();
         let most = (0..4).map(|member| owners.iter().filter(|owner| **owner == member).count());
@@ -189,8 +189,8 @@ fn a_group_deals_out_new_partitions_in_virtual_time() {
     }
 }
 
-/// The preferred replica leads again at the controller's next check after its return, or never where that is switched
-/// off. Producers and consumers find it, and nothing is lost on the way.
+/// The preferred replica leads again at the controller's next check after its restart, or never if the check is turned
+/// off. Producers and consumers find it, and no record is lost.
 #[test]
 fn a_preferred_leader_that_is_back_leads_again() {
     let crash = |interval: &str| {
@@ -215,7 +215,7 @@ fn a_preferred_leader_that_is_back_leads_again() {
     }
 }
 
-/// With fewer replicas in sync than `min.insync.replicas` nothing is acknowledged, and nothing is lost.
+/// With fewer replicas in sync than `min.insync.replicas`, no record is acknowledged and none is lost.
 #[test]
 fn too_few_replicas_are_waited_for() {
     let alone = Case {
@@ -229,7 +229,7 @@ fn too_few_replicas_are_waited_for() {
     assert!(slowest > 7e6, "{slowest} us: they waited until the broker was back");
 }
 
-/// A group whose coordinator crashes finds the next one, with its generation and its offsets.
+/// After a crash of its coordinator, a group finds the next one, which has its generation and its offsets.
 #[test]
 fn a_group_survives_its_coordinator() {
     let text = "[topic]\npartitions = 6\nmin_insync_replicas = 2\n[load]\nproducers = 30\nrate = \"20/s\"\n\
@@ -242,8 +242,8 @@ fn a_group_survives_its_coordinator() {
     assert!(summary.rebalances.is_empty(), "{:?}", summary.rebalances);
 }
 
-/// Found by `explore`: the leader pauses until another one leads. What comes first is still in flight at the old one
-/// then, and the log of the new one is empty, so that it would take any sequence.
+/// Found by `explore`: the leader pauses until another one leads. The first batches are then still at the old leader.
+/// The log of the new one is empty, so it would accept any sequence.
 #[test]
 fn an_idempotent_producer_sends_nothing_to_a_new_leader_before_the_old_one_has_answered() {
     let text = "[topic]\npartitions = 2\n[load]\nproducers = 2\nrate = \"5/s\"\n\
@@ -255,8 +255,8 @@ fn an_idempotent_producer_sends_nothing_to_a_new_leader_before_the_old_one_has_a
     assert_eq!((ledger.delivered, ledger.lost, ledger.reordered), (100, 0, 0));
 }
 
-/// Found by `explore`: a broker resets its connections, and the producer sends once more before it hears of that. The
-/// broker, which knows nothing of the producer yet, would take that batch with any sequence.
+/// Found by `explore`: a broker resets its connections, and the producer sends another batch before it notices. The
+/// broker has no state of the producer yet, so it would accept that batch with any sequence.
 #[test]
 fn what_is_sent_to_a_broker_that_has_reset_the_connection_does_not_overtake_what_was_lost_on_it() {
     let run = |at_ms: u64, broker: u32| {
@@ -274,8 +274,8 @@ fn what_is_sent_to_a_broker_that_has_reset_the_connection_does_not_overtake_what
     }
 }
 
-/// A leader stands still and another one is elected. A producer that waits for no answer goes on sending to the old one,
-/// until that goes on, refuses and can only say so by closing the connection: then it asks who leads.
+/// A leader pauses and another one is elected. A producer without acknowledgements continues to send to the old one.
+/// When that continues, it rejects the batches by closing the connection, and the producer refreshes its metadata.
 #[test]
 fn without_acknowledgements_the_next_leader_is_found_when_the_old_one_hangs_up() {
     let paused = Case {
@@ -283,7 +283,7 @@ fn without_acknowledgements_the_next_leader_is_found_when_the_old_one_hangs_up()
         ..USUAL
     };
     let none = paused.with("acks = \"none\"\nidempotence = false");
-    // 200 a second for 10 s, of the one partition it led. After that nothing is lost any more: 7 s are left.
+    // It led one partition, so 200 records a second are lost for 10 s, and none in the 7 s after that.
     assert!((1_900..2_100).contains(&none.ledger.lost), "{:?}", none.ledger);
     for p in &none.partitions {
         let Ledger { sent, delivered, lost, .. } = p.ledger;
@@ -293,7 +293,7 @@ fn without_acknowledgements_the_next_leader_is_found_when_the_old_one_hangs_up()
     assert_eq!(paused.with("acks = \"all\"").ledger.lost, 0);
 }
 
-/// Refused is refused, whether it is on purpose or not, and whether it is said or not.
+/// An injected rejection has the effects of a real one, also without a response.
 #[test]
 fn a_refused_batch_without_acknowledgements_is_lost_and_its_connection_closed() {
     let refused = Case {
@@ -307,9 +307,9 @@ fn a_refused_batch_without_acknowledgements_is_lost_and_its_connection_closed() 
     assert!(warned("BrokerTransportFailure"), "{:?}", none.warnings);
 }
 
-/// Found by `explore`: all brokers stand still. The first two batches of a producer are refused, because no broker leads,
-/// and the third one is taken a moment later by a leader that knows nothing of the producer. What was refused must not
-/// come after it.
+/// Found by `explore`: all brokers pause. The first two batches of a producer are rejected, because no broker leads. A
+/// moment later a leader without state of the producer accepts the third one. The rejected batches must not be appended
+/// after it.
 #[test]
 fn what_was_refused_before_the_first_batch_was_taken_does_not_come_after_it() {
     let text = "[topic]\npartitions = 1\n[load]\nproducers = 2\nrate = \"0.664/s\"\npools = 2\n\
@@ -321,8 +321,8 @@ fn what_was_refused_before_the_first_batch_was_taken_does_not_come_after_it() {
     assert_eq!((ledger.delivered, ledger.failed), (4, 2));
 }
 
-/// Found by `explore`: a member is busy with a record when it is told to stop, and is killed a moment before it is done
-/// with it. The record does not count, and is not committed when the member leaves.
+/// Found by `explore`: a member processes a record when it has to stop, and is killed a moment before the end of the
+/// work. The record does not count, and is not committed when the member leaves.
 #[test]
 fn a_member_that_is_killed_while_it_stops_commits_nothing_that_does_not_count() {
     let text = "[topic]\npartitions = 3\n[load]\nproducers = 1\nrate = \"7.813/s\"\n\
@@ -337,8 +337,9 @@ fn a_member_that_is_killed_while_it_stops_commits_nothing_that_does_not_count() 
     assert_eq!((ledger.sent, ledger.delivered), (63, 63));
 }
 
-/// Found by `explore`: a batch for one partition was given up, so that the next one is out of order and the producer gets
-/// a new number. What is in flight to another partition is sent again with the old one, or it would be there twice.
+/// Found by `explore`: a batch for one partition was given up, so the next one is out of order and the producer gets a
+/// new producer id. Batches in flight to another partition are retried with the old id. With the new one, they could be
+/// appended twice.
 #[test]
 fn what_may_be_in_the_log_is_sent_again_with_the_number_it_was_sent_with() {
     let text = "[topic]\npartitions = 2\n[load]\nproducers = 18\nrate = \"12.86/s\"\npayload = \"698B\"\n\
@@ -350,8 +351,8 @@ fn what_may_be_in_the_log_is_sent_again_with_the_number_it_was_sent_with() {
     assert_eq!((ledger.lost, ledger.duplicated, ledger.reordered), (0, 0, 0), "{ledger:?}");
 }
 
-/// Found by `explore`: a slow round of replication ends after a faster one that began later. The follower still has what
-/// the faster one brought, so that nothing acknowledged is cut off when it leads.
+/// Found by `explore`: a slow round of replication ends after a faster one that began later. The follower keeps the
+/// records of the faster one, so no acknowledged record is truncated when it leads.
 #[test]
 fn a_slow_round_of_replication_takes_nothing_away() {
     let text = "[topic]\npartitions = 1\n[load]\nproducers = 7\nrate = \"23.076/s\"\n[sim]\nbroker_session = \"3457ms\"\n\
@@ -364,8 +365,9 @@ fn a_slow_round_of_replication_takes_nothing_away() {
     assert_eq!((ledger.lost, ledger.unread, ledger.duplicated), (0, 0, 0), "{ledger:?}");
 }
 
-/// Found by `explore`: members wait for the others in a JoinGroup when their coordinator moves. The old one tells them so;
-/// without an answer they would wait for the rebalance's timeout of five minutes twice: the link that breaks afterwards costs it once.
+/// Found by `explore`: members wait for the others in a JoinGroup when their coordinator moves. The old coordinator
+/// responds to them. Without a response they would wait for the rebalance timeout of five minutes twice; the link that
+/// breaks later costs one of these waits.
 #[test]
 fn a_coordinator_that_moves_tells_the_members_that_wait_for_it() {
     let text = "[consumers]\nmode = \"group\"\ncount = 3\nassignor = \"cooperative-sticky\"\nsession_timeout = \"2417ms\"\n\
@@ -380,8 +382,8 @@ fn a_coordinator_that_moves_tells_the_members_that_wait_for_it() {
     assert_eq!((ledger.lost, ledger.unread), (0, 0), "{ledger:?}");
 }
 
-/// Found by `explore`: a member stands still, is removed from its group and joins it again before its consumer hears that it
-/// has lost its partitions. What the consumer commits of them does not go back behind the next owner's commits.
+/// Found by `explore`: a member pauses, is removed from its group, and joins again before its consumer learns that it
+/// has lost its partitions. The consumer's commits for these do not replace later commits of the next owner.
 #[test]
 fn a_member_that_joined_again_commits_nothing_it_has_lost() {
     let text = "[consumers]\nmode = \"group\"\ncount = 3\nassignor = \"cooperative-sticky\"\nsession_timeout = \"929ms\"\n\

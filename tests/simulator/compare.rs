@@ -1,4 +1,4 @@
-//! `compare` on the simulator: what it prints, what it refuses, and how often it is wrong.
+//! `compare` on the simulator: its output, its errors, and its rate of false differences.
 
 use crate::support::{self, Tool};
 use lanekeeper::base::{BrokerKind, Seed};
@@ -8,12 +8,12 @@ use lanekeeper::run::{Options, run};
 use lanekeeper::scenario::Source;
 use serde_json::Value;
 
-/// A small load with a crash, which a second of work simulates many times.
+/// A small load with a crash. Many of its runs take a second of real time.
 const SMALL: &str = "[topic]\npartitions = 6\n[load]\nproducers = 30\nrate = \"5/s\"\nphases = \"poisson\"\n\
                      [consumers]\nwork = { wait = \"1ms\" }\n[run]\nwarmup = \"1s\"\nduration = \"12s\"\n\
                      [[fault]]\nat = \"2s\"\nkill = { consumer = 1 }\n";
 
-/// A small load in which the work decides the latency.
+/// A small load whose latency depends on the work.
 const WORK: &str = "[topic]\npartitions = 6\n[load]\nproducers = 30\nrate = \"2/s\"\nphases = \"poisson\"\n\
                     [consumers]\nwork = { wait = \"20ms\" }\n[run]\nwarmup = \"1s\"\nduration = \"10s\"\n\
                     [[variant]]\nname = \"before\"\n[[variant]]\nname = \"slower\"\n\
@@ -117,7 +117,7 @@ fn kept_results_are_compared_like_the_runs_they_are_from() {
     assert!(one.code == 2 && one.stderr.contains("give at least two"), "{}", one.output());
 }
 
-/// Two equal variants, each with 20 rounds of its own seeds: at most one figure in twenty is called different.
+/// Two equal variants with 20 rounds each, of different seeds. At most one figure in twenty is reported as different.
 #[test]
 fn equal_variants_are_called_different_in_at_most_5_of_100_figures() {
     let source = Source { name: "equal.toml".to_owned(), text: SMALL.to_owned() };
@@ -149,7 +149,7 @@ fn equal_variants_are_called_different_in_at_most_5_of_100_figures() {
     assert!(wrong.len() * 20 <= words.len(), "{wrong:?} of {}", words.len());
 }
 
-/// A text without tags, with its entities resolved.
+/// The text of markup without tags, with entities decoded.
 fn text_of_markup(markup: &str) -> String {
     let parts = markup.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
     let text: String = parts.collect();
@@ -231,7 +231,7 @@ fn a_page_that_cannot_be_written_is_refused_before_anything_runs() {
     );
 }
 
-/// The results that came to their end below a directory, with the times of their files.
+/// The complete results below a directory, with the times of their files.
 fn complete(directory: &std::path::Path) -> Vec<(String, std::time::SystemTime)> {
     let mut found = Vec::new();
     for variant in ["group-3", "assign"] {
@@ -249,7 +249,7 @@ fn complete(directory: &std::path::Path) -> Vec<(String, std::time::SystemTime)>
     found
 }
 
-/// Rounds of the comparison that is interrupted: enough to be still under way after the second.
+/// Number of rounds of the interrupted comparison, which must not end before the interruption.
 const ROUNDS: usize = 10;
 
 #[test]
@@ -280,7 +280,7 @@ fn an_interrupted_comparison_goes_on_where_it_was() {
     for one in &kept {
         assert!(all.contains(one), "{} was made again", one.0);
     }
-    // It is the comparison that would have come out without the interruption.
+    // The result is that of a comparison without an interruption.
     let whole = again(&["--variants", "group:3,assign", "--out", "whole", "--format", "json"]);
     let metrics = |text: &str| {
         let value: Value = serde_json::from_str(text).expect("JSON");

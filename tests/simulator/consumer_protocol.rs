@@ -1,10 +1,11 @@
-//! Groups of the consumer protocol (KIP-848) in virtual time: the coordinator assigns, and partitions that do not move are
-//! read on.
+//! Groups of the consumer protocol (KIP-848) in virtual time: the coordinator assigns, and members continue to read the
+//! partitions that they keep.
 
 use crate::support::{Finished, Tool, owners};
 use lanekeeper::summary::{PartitionSummary, Summary};
 
-/// Nine partitions, three members, sessions of 6 s and heartbeats every 2 s, and this fault 5 s after the load begins.
+/// Runs a group with nine partitions, three members, sessions of 6 s and heartbeats every 2 s, with this fault 5 s
+/// after the load begins.
 fn group(fault: &str, set: &[&str]) -> Finished {
     let text = format!(
         "[topic]\npartitions = 9\ndiscover = \"500ms\"\n[load]\nproducers = 18\nrate = \"20/s\"\npartition = \"round-robin\"\n\
@@ -36,9 +37,10 @@ fn a_killed_members_partitions_stall_for_its_session_and_the_others_for_a_heartb
         let summary = group("kill = { consumer = 1 }", &[&set]).summary();
         let fault = &summary.faults[0];
         assert_eq!(fault.partitions_aimed_at.len(), 3, "{fault:?}");
-        // Its last heartbeat was up to 2 s before the kill. The others are told with their next heartbeats, up to 2 s
-        // later. Until then it is a member beside its successor, which gets partitions of the others: each of them stalls
-        // from its owner's heartbeat to the successor's. `range` moves some of them twice.
+        // Its last heartbeat was up to 2 s before the kill. The others learn of the end of its session with their next
+        // heartbeats, up to 2 s later. Until then its successor is an additional member and gets partitions of the
+        // others. Each of these stalls from a heartbeat of its owner to one of the successor. `range` moves some of
+        // them twice.
         let aimed_at = |p: &PartitionSummary| fault.partitions_aimed_at.contains(&p.partition);
         for stall_ms in stalls(&summary, aimed_at) {
             assert!((4_000.0..12_000.0).contains(&stall_ms), "{assignor}: {stall_ms} ms");
@@ -61,7 +63,7 @@ fn a_member_that_stops_is_replaced_within_heartbeats() {
     assert_eq!(summary.ledger.redelivered, 0);
 }
 
-/// Its successor waits until the old client is closed, and no other member notices.
+/// The successor of a static member waits until the old client is closed, and no other member is affected.
 #[test]
 fn a_static_member_gets_its_partitions_back_when_its_client_is_closed() {
     let kills = [

@@ -1,4 +1,4 @@
-//! Result directories that are not as they were written: damage is named, and no figure of it is shown.
+//! Damaged result directories: the damage is reported, and no damaged figure is shown.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,12 +11,12 @@ use lanekeeper::report::{ResultDirectory, full_report, read_result, short_report
 use lanekeeper::summary::Summary;
 use serde_json::Value;
 
-/// Two partitions, of which one loses its consumer, with something of everything in the result.
+/// A run whose result has all sections: two partitions, and a consumer that is killed.
 const KILL: &str = "[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"20/s\"\n\
                     [run]\nwarmup = \"0s\"\nduration = \"3s\"\n\
                     [[fault]]\nat = \"1s\"\nkill = { consumer = 1 }\n[expect]\nlost = 0\nrestarts = 1\n";
 
-/// Files a summary has checksums of.
+/// The files of which a summary has checksums.
 const COVERED: [&str; 4] = ["scenario.toml", "events.jsonl", "seconds.jsonl", "latency.hlog"];
 const CASES: u64 = 1_000;
 
@@ -24,7 +24,7 @@ fn simulated(seed: &str) -> Finished {
     Tool::run_text(KILL).args(["--broker", "sim", "--seed", seed]).exits(0)
 }
 
-/// What a run leaves that is killed, with half a line more.
+/// The directory of a killed run, with an incomplete line at the end.
 fn cut_off() -> Finished {
     let mut running = Tool::run_text(KILL).set(["run.duration=10m"]).start();
     running.await_text("so-far.json", "\"restarts\":1,");
@@ -82,7 +82,7 @@ fn below(random: &mut Random, end: usize) -> usize {
     random.below(end.max(1) as u64) as usize
 }
 
-/// Damages `name`. False if it is the same as before.
+/// Damages the file `name`. False if it is unchanged.
 fn inflict(
     damage: Damage,
     directory: &Path,
@@ -145,10 +145,10 @@ fn put_in_its_place(damage: Damage, path: &Path) {
     }
 }
 
-/// A result directory as it was written.
+/// An undamaged result directory.
 struct Written {
     directory: PathBuf,
-    /// Its summary's file.
+    /// Name of the summary's file.
     name: &'static str,
     summary: Summary,
 }
@@ -160,7 +160,7 @@ impl Written {
         Written { directory: finished.out(), name, summary: stored.summary }
     }
 
-    /// Whether as much of a file as its checksum is of is the same in `directory`.
+    /// True if the part of a file that its checksum covers is unchanged in `directory`.
     fn is_same_where_it_counts(&self, directory: &Path, name: &str) -> bool {
         let text = std::fs::read(self.directory.join(self.name)).expect("a file");
         let json: Value = serde_json::from_slice(&text).expect("JSON");
@@ -174,7 +174,7 @@ impl Written {
         bytes > 0 && beginning(directory) == beginning(&self.directory)
     }
 
-    /// What the damage must lead to: the right summary, or an error that names the file. True if it is shown.
+    /// Asserts that reading returns the right summary, or an error that names the file. True if it returns the summary.
     fn assert_found(&self, case: &str, directory: &Path, name: &str, damage: Damage) -> bool {
         let is_gone = damage == Damage::Missing;
         match read_result(directory) {
@@ -182,7 +182,7 @@ impl Written {
                 assert_eq!(stored.summary, self.summary, "{case}");
                 assert!(name != self.name, "{case}");
                 let is_named = stored.notes.iter().any(|note| note.contains(name));
-                // What came after the last second of a run that was cut off may be anything.
+                // In a run that was cut off, the lines after the last second are not covered.
                 let is_behind = || {
                     self.name == "so-far.json"
                         && name != "scenario.toml"
@@ -212,7 +212,7 @@ fn damage_of_every_kind_is_named_and_no_figure_of_it_is_shown() {
         let written = &kept[usize::from(number % 3 == 0)];
         let scratch = tempfile::tempdir().expect("a scratch directory");
         copy(&written.directory, scratch.path());
-        // Half of it to the summary: it has the figures.
+        // Half of the damage is in the summary, which has the figures.
         let name = match random.below(2) {
             0 => written.name,
             _ => COVERED[below(&mut random, COVERED.len())],
@@ -235,7 +235,7 @@ fn damage_of_every_kind_is_named_and_no_figure_of_it_is_shown() {
     assert!(refused > 700 && shown > 30 && same < 100, "{refused} {shown} {same}");
 }
 
-/// A run may be killed between any two of its writes, and `report` may look at it while it goes on.
+/// The directory is valid at each time of a run: after a kill between two writes, and for a `report` during the run.
 #[test]
 fn what_a_run_keeps_is_whole_at_every_moment() {
     let mut running = Tool::run_text(KILL).set(["run.duration=10m"]).start();
@@ -273,7 +273,7 @@ fn the_program_exits_with_2_and_names_what_is_damaged() {
     }
 }
 
-/// The result as format 2 had it, which knew no checksums.
+/// The result in format 2, which had no checksums.
 fn without_checksums(finished: &Finished) -> Value {
     let mut json = finished.json();
     let fields = json.as_object_mut().expect("an object");
@@ -283,13 +283,13 @@ fn without_checksums(finished: &Finished) -> Value {
     json
 }
 
-/// What `report` prints of this result, which is kept in `directory`.
+/// Runs `report` for this result, which is written into `directory`.
 fn reported_from(directory: &Path, json: &Value) -> Finished {
     std::fs::write(directory.join("result.json"), json.to_string()).expect("a file");
     Tool::new().arg("report").arg(directory).finish()
 }
 
-/// Format 2 had no checksums: it is shown, with a note, unless it contradicts itself.
+/// A result in format 2 has no checksums. It is shown with a note, unless it contradicts itself.
 #[test]
 fn a_result_of_an_earlier_version_is_shown_with_a_note() {
     let finished = simulated("1");
@@ -311,13 +311,13 @@ fn a_result_of_an_earlier_version_is_shown_with_a_note() {
     let reported = keep(&json);
     assert_eq!((reported.code, reported.stdout.as_str()), (2, ""), "{}", reported.output());
     assert!(reported.stderr.contains("although `lost = 0` does not hold"), "{}", reported.output());
-    // The current format without its checksum is a damaged one.
+    // A result in a later format without its checksum is damaged.
     json["schema_version"] = 3.into();
     assert!(keep(&json).stderr.contains("does not end with its checksum"));
 }
 
-/// A result of format 3 is from before figures were renamed: its `foreign`, `unexplained`, `released_ms`, `healed_ms`
-/// and `incarnation` have other names now.
+/// A result in format 3 has the former names of some figures: `foreign`, `unexplained`, `released_ms`, `healed_ms` and
+/// `incarnation`.
 #[test]
 fn a_result_with_the_names_of_the_former_format_is_read() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
@@ -337,7 +337,7 @@ fn a_result_with_the_names_of_the_former_format_is_read() {
         json["partitions"][1]["owners"].as_array().expect("a list").iter().collect();
     assert_eq!(starts.iter().map(|owner| &owner["start"]).collect::<Vec<_>>(), [1, 2]);
 
-    // The same with other values. A format without checksums, so that they can be written into it.
+    // The same with other values, in a format without checksums, so that they can be changed.
     let changed = stored
         .replacen("\"schema_version\": 3", "\"schema_version\": 2", 1)
         .replace("\"foreign\": 0", "\"foreign\": 5")
@@ -352,7 +352,7 @@ fn a_result_with_the_names_of_the_former_format_is_read() {
     assert_eq!(json["partitions"][0]["ledger"]["other_producers"], 5);
 }
 
-/// Texts that would clear the screen, hide what follows, begin a line, or turn the direction of writing.
+/// Texts that would clear the screen, hide the next characters, begin a line, or change the direction of writing.
 const NASTY: [&str; 6] = [
     "\u{1b}[2J",
     "\u{1b}[8mhidden",
@@ -362,7 +362,7 @@ const NASTY: [&str; 6] = [
     "\r\u{9b}2J",
 ];
 
-/// Replaces one value below `value` by another one that its type may have.
+/// Replaces one value below `value` by another valid one of its type.
 fn mutate(value: &mut Value, random: &mut Random) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
@@ -398,7 +398,7 @@ fn mutate(value: &mut Value, random: &mut Random) {
     }
 }
 
-/// A checksum is no signature: a directory can be made that has the right one, and says anything.
+/// A checksum is no signature: a directory with a right checksum can have any content.
 #[test]
 fn a_result_that_is_made_to_deceive_shows_only_text() {
     let finished = simulated("1");
@@ -427,7 +427,7 @@ fn assert_only_text(text: &str, number: u64) {
         let sequence =
             rest[at..].strip_prefix("\u{1b}[").unwrap_or_else(|| panic!("{number}: {text:?}"));
         let end = sequence.find(|c: char| !c.is_ascii_digit()).expect("an end");
-        // Colours, bold and dimmed are the report's own; hiding is not.
+        // The report itself uses colours, bold and dimmed text, but hides none.
         assert!(sequence[end..].starts_with('m') && &sequence[..end] != "8", "{number}: {text:?}");
         rest = &sequence[end..];
     }
@@ -459,7 +459,7 @@ fn names_and_texts_reach_the_terminal_as_text() {
     }
 }
 
-/// A trace to compare with is a file from outside, too.
+/// The trace for `--against` is also an untrusted file.
 #[test]
 fn a_trace_of_another_kind_is_refused_or_differs() {
     let against = |make: &dyn Fn(&Path)| {

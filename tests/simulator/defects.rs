@@ -1,5 +1,5 @@
-//! The machines of supervision wired together by hand and driven by random events; and the same with a defect
-//! switched on, which must be noticed: a check that catches nothing proves nothing.
+//! The machines of supervision, connected by the test and driven by random events, without and with a planted defect.
+//! The checks must find each defect.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,31 +13,31 @@ use lanekeeper::measure::{Applied, LaneShape, Owner, PartitionCell};
 use lanekeeper::plan::{RestartPolicy, Work};
 use proptest::prelude::*;
 
-/// Why restarting cannot help.
+/// The reason of a failure that no restart can mend.
 const GONE: &str = "gone";
 const PARTITIONS: usize = 3;
 const RUN: RunId = RunId(42);
 
-/// What is wired wrongly.
+/// A planted defect in the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Defect {
-    /// A release is forgotten, so that old threads go on counting.
+    /// Partitions are not fenced, so records of old threads count.
     NoFence,
-    /// The checkpoint moves before the work on a record is done.
+    /// The checkpoint moves before the end of the work on a record.
     CheckpointFirst,
-    /// A restart reads the neighbour's partition.
+    /// A restarted consumer reads the partition of its neighbour.
     WrongPartition,
-    /// One budget for all partitions.
+    /// All partitions share one restart budget.
     SharedBudget,
 }
 
 /// A thread with its machine.
 struct Host {
     machine: ConsumerMachine,
-    /// Whose records it gets.
+    /// The partition whose records it gets.
     reads: usize,
     position: i64,
-    /// Records in its batch.
+    /// Number of records in its batch.
     pending: usize,
 }
 
@@ -50,7 +50,7 @@ struct World {
     zombies: Vec<(usize, Host)>,
     timers: BTreeMap<usize, u64>,
     ends: [i64; PARTITIONS],
-    /// Offsets whose work was really done.
+    /// Offsets that were really processed.
     worked: Vec<BTreeSet<i64>>,
     checkpoints: [i64; PARTITIONS],
     failures: [u32; PARTITIONS],
@@ -59,7 +59,7 @@ struct World {
     violations: BTreeSet<&'static str>,
 }
 
-/// What happens to a partition, and how much of it.
+/// An event of a partition, with its amount.
 #[derive(Clone, Copy, Debug)]
 struct Happening {
     kind: u8,
@@ -161,7 +161,7 @@ impl World {
         self.step(partition, SlotEvent::Ready(incarnation));
     }
 
-    /// Processes `amount` records; the work on the last one does not come to its end if it `dies`.
+    /// Processes `amount` records. With `dies`, it fails during the work on the last one.
     fn work(&mut self, partition: usize, amount: i64, dies: bool) {
         let Some(host) = &mut self.hosts[partition] else { return };
         for n in 0..amount {
@@ -255,7 +255,7 @@ impl World {
             if !(0..next).all(|offset| self.worked[partition].contains(&offset)) {
                 self.violations.insert("a checkpoint past what was processed");
             }
-            // What the ledger says by itself.
+            // Violations that the ledger finds.
             if cell.wrong_partition > 0 {
                 self.violations.insert("ledger: wrong partition");
             }
@@ -292,7 +292,7 @@ proptest! {
     }
 }
 
-/// What is noticed of a defect in a hundred random histories, always the same ones.
+/// The violations that a defect causes in a hundred random histories, which are the same each time.
 fn noticed(defect: Defect) -> BTreeSet<&'static str> {
     let mut noticed = BTreeSet::new();
     for seed in 0..100 {

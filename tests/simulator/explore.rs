@@ -1,9 +1,10 @@
-//! Many seeds in virtual time: what holds is said to hold, and what breaks is made small and can be run again.
+//! `explore` with many seeds in virtual time: properties that hold are reported, and a violation is shrunk to a small
+//! case that can be run again.
 
 use crate::support::{Finished, Tool, root};
 use lanekeeper::summary::Summary;
 
-/// 60 producers on 6 partitions; half a minute.
+/// 60 producers on 6 partitions, for half a minute.
 const SMALL: &str = "[topic]\npartitions = 6\n[load]\nproducers = 60\nrate = \"5/s\"\n\
                      [run]\nwarmup = \"1s\"\nduration = \"29s\"\n";
 
@@ -18,7 +19,7 @@ fn whatever_happens_to_consumers_nothing_is_lost() {
     let finished = tool.args(["explore", "small.toml", "--seeds", "40", "--jobs", "2"]).exits(0);
     let text = &finished.stdout;
     assert!(text.contains("40 seeds") && text.contains("nothing broke"), "{text}");
-    // It proves something only if the faults happened.
+    // The faults must have happened, so that the result means something.
     let restarted = text.lines().find(|line| line.contains("a consumer was restarted"));
     let seeds: u32 = restarted
         .and_then(|line| line.split_whitespace().last())
@@ -36,7 +37,7 @@ fn a_topic_that_keeps_too_little_is_found_made_small_and_run_again() {
         assert_eq!(finished.code, 1, "{}", finished.output());
         let text = &finished.stdout;
         assert!(text.contains("✗ lost = "), "{}", finished.output());
-        // Which of the records are lost is not known, because others of the partition are unread.
+        // The lost records cannot be identified, because others of the partition are unread.
         assert!(
             text.contains("STORY  none for `lost`: others of the partition are unread"),
             "{text}"
@@ -78,8 +79,8 @@ fn what_a_setting_breaks_is_found_made_small_and_run_again() {
     assert!(text.lines().any(|line| line == format!("  ✗ duplicated = {duplicated}")), "{text}");
 }
 
-/// The story of the duplicated record: sent once, tried twice, appended at two offsets, the second of which the result
-/// of the case itself has.
+/// Asserts the story of the duplicated record: it was sent once, tried twice, and appended at two offsets. The result
+/// of the case has the second one.
 fn assert_tells_of_both_copies(text: &str, summary: &Summary) {
     let wrong = &summary.wrong_records[0];
     assert_eq!(
@@ -134,7 +135,7 @@ fn seeds_and_jobs_have_limits_and_the_simulator_may_be_named() {
         assert_eq!(finished.code, 2, "{}", finished.output());
         assert!(finished.stderr.contains(arguments[1]), "{}", finished.output());
     }
-    // The last seed a scenario file can hold, and no other one after it.
+    // The largest seed that a scenario file can contain, so there is no next one.
     let last = ["--first-seed", "9223372036854775806", "--jobs", "2", "--broker", "sim"];
     let finished = explore("quick.toml", &last);
     assert!(finished.stdout.contains("EXPLORED  1 seeds"), "{}", finished.output());
@@ -144,7 +145,7 @@ fn seeds_and_jobs_have_limits_and_the_simulator_may_be_named() {
 fn an_interrupted_sweep_says_how_far_it_came() {
     let tool = Tool::new().arg("explore").arg(root().join("scenarios/quick.toml"));
     let running = tool.args(["--seeds", "1000000"]).start();
-    // The listener is there a moment after the process.
+    // The signal handler is installed a moment after the start of the process.
     std::thread::sleep(std::time::Duration::from_secs(2));
     running.interrupt();
     let finished = running.finish();

@@ -1,5 +1,5 @@
-//! Every figure means what it says: each is compared with what is known beforehand of a simulated run, whose times are
-//! exact, or of a run on the embedded broker.
+//! Each figure is compared with its known value in a simulated run, whose times are exact, or in a run on the embedded
+//! broker.
 
 use crate::support::{self, Finished, Tool};
 use lanekeeper::summary::{Summary, Verdict};
@@ -20,7 +20,8 @@ fn expectation<'a>(
     its.unwrap_or_else(|| panic!("no {beginning}: {:?}", summary.expectations))
 }
 
-/// Three partitions at 1,000 msg/s each, whose consumers can do 1,111: a crash's backlog of 6,000 takes a minute.
+/// Three partitions at 1,000 msg/s each, whose consumers have a capacity of 1,111. A backlog of 6,000 after a crash
+/// takes a minute.
 const BACKLOG: &str = "[topic]\npartitions = 3\n[load]\nproducers = 300\nrate = \"10/s\"\n\
     [consumers]\nmode = \"group\"\ncount = 3\nwork = { wait = \"900us\" }\n\
     [run]\nwarmup = \"2s\"\nduration = \"58s\"\n\
@@ -42,7 +43,7 @@ fn a_backlog_that_is_not_worked_off_is_no_recovery_whatever_is_expected() {
     assert_eq!(summary.keeps_up, Some(true));
 }
 
-/// lag / (capacity - rate): one partition at 100 msg/s, a consumer that can do 200, and a stall of 4 s.
+/// lag / (capacity - rate): one partition at 100 msg/s, a consumer with a capacity of 200, and a stall of 4 s.
 #[test]
 fn the_time_to_recover_is_backlog_over_spare_capacity() {
     let summary = simulated(
@@ -52,7 +53,7 @@ fn the_time_to_recover_is_backlog_over_spare_capacity() {
     );
     let fault = &summary.faults[0];
     let recovered_s = fault.recovered_ms.expect("a recovery") / 1e3;
-    // 4 s of standing still, then 400 records at 200 - 100 msg/s.
+    // A stall of 4 s, then 400 records at 200 - 100 msg/s.
     assert!((recovered_s - 8.0).abs() < 0.1, "{recovered_s} s: {fault:?}");
     assert_eq!(fault.partitions_hit, [0]);
     let stalled_ms = summary.partitions[0].longest_stall_ms;
@@ -64,7 +65,7 @@ fn the_worst_partition_of_a_crash_is_named_although_the_crash_was_not_aimed_at_i
     let summary =
         Tool::run("guide-claims-before.toml").args(["--broker", "sim"]).finish().summary();
     let fault = &summary.faults[0];
-    // Its consumer has the slow partition 4 as well.
+    // The consumer of the worst partition also has the slow partition 4.
     assert!([3, 4, 5].contains(&fault.worst_partition.expect("a partition")), "{fault:?}");
     assert!(!fault.partitions_aimed_at.contains(&fault.worst_partition.expect("a partition")));
     let its = fault.partitions.iter().find(|p| Some(p.partition) == fault.worst_partition);
@@ -72,7 +73,7 @@ fn the_worst_partition_of_a_crash_is_named_although_the_crash_was_not_aimed_at_i
     assert_eq!(recovery.recovered_ms, fault.recovered_ms);
 }
 
-/// 18 partitions of skewed keys and 3 ms a record: partition 0 needs more than a consumer.
+/// 18 partitions with skewed keys and 3 ms of work per record. Partition 0 needs more than one consumer.
 const OVERLOADED: &str = "[topic]\npartitions = 18\n[load]\nproducers = 500\nrate = \"4/s\"\n\
     partition = \"keyed\"\nkeys = 5000\nskew = 0.8\n[consumers]\nwork = { wait = \"3ms\" }\n\
     [run]\nwarmup = \"5s\"\nduration = \"30s\"\ndrain = \"1s\"\n";
@@ -91,13 +92,13 @@ fn consumers_that_cannot_keep_up_are_a_finding_and_what_they_leave_is_unread() {
     let ledger = summary.ledger;
     assert_eq!((ledger.lost, ledger.unread), (0, ledger.acked - ledger.delivered));
     assert!(ledger.unread > 1_000 && ledger.unaccounted() == 0, "{ledger:?}");
-    // Quantiles are those of the records that were processed, and say so.
+    // The quantiles are those of the processed records, and the report says so.
     let with = summary.latency_us.response_with_unprocessed.expect("ages");
     assert_eq!(with.count, summary.latency_us.response.count + summary.not_processed);
     assert_eq!(Some(with.count), summary.offered);
     assert!(with.p999 > summary.latency_us.response.p999, "{with:?}");
     assert!(finished.stdout.contains("quantiles are lower bounds"), "{}", finished.output());
-    // The plan knew.
+    // `check` finds it before the run.
     let check = Tool::new().file("x.toml", OVERLOADED.as_bytes());
     let check = check.args(["check", "x.toml", "--broker", "sim"]).exits(0);
     for (what, text) in [("report", &finished.stdout), ("check", &check.stderr)] {
@@ -108,7 +109,7 @@ fn consumers_that_cannot_keep_up_are_a_finding_and_what_they_leave_is_unread() {
     }
 }
 
-/// Member 0 has partitions of which only one needs more than a consumer: what all of them need is what counts.
+/// Only one partition of member 0 needs more than a consumer. The message has the sum of all its partitions.
 #[test]
 fn a_member_that_cannot_keep_up_is_named_with_its_partitions_before_the_run_and_after_it() {
     let text = OVERLOADED.replace("[consumers]", "[consumers]\nmode = \"group\"\ncount = 8");
@@ -133,10 +134,10 @@ fn a_scenario_that_expects_consumers_to_fall_behind_passes() {
 fn a_partition_stands_still_only_while_records_wait() {
     let quiet = "[topic]\npartitions = 3\n[load]\nproducers = 3\nrate = \"1/s\"\nphases = \"uniform\"\n\
                  [run]\nwarmup = \"1s\"\nduration = \"24s\"\n[[fault]]\nat = \"12s\"\n";
-    // One record a second waits for up to 2.9 s: a stall, although records come seldom.
+    // A record waits for up to 2.9 s, which is a stall even at one record a second.
     let summary = simulated(&format!("{quiet}for = \"2900ms\"\nstall = {{ consumer = 0 }}\n"));
     assert_eq!(summary.faults[0].partitions_hit, [0], "{:?}", summary.faults[0]);
-    // Nothing is sent for 5 s: nothing waits, and no partition stands still.
+    // Without sends for 5 s, no record waits and no partition stalls.
     let summary = simulated(&format!("{quiet}for = \"5s\"\npause = {{ pool = \"all\" }}\n"));
     assert_eq!(summary.faults[0].blast_radius, 0, "{:?}", summary.faults[0]);
     for partition in &summary.partitions {
@@ -158,13 +159,13 @@ fn the_effect_on_others_is_their_stall_and_their_slow_records() {
     assert!(group.slow_after > Some(0.2) && group.slow_before <= Some(0.011), "{group:?}");
     let assigned = others(&crash("mode = \"assigned\""));
     assert!(assigned.stall_after_ms < 100.0 && assigned.slow_after < Some(0.03), "{assigned:?}");
-    // A partition that drifted before is no measure of what a fault did, and is named.
+    // A partition whose latency drifted before the fault is left out of its effects, and listed.
     let drifting =
         simulated(&format!("{OVERLOADED}[[fault]]\nat = \"20s\"\nkill = {{ consumer = 7 }}\n"));
     assert_eq!(others(&drifting).left_out, [0], "{drifting:?}");
 }
 
-/// Six partitions, 60 producers, a few seconds.
+/// A scenario with six partitions and 60 producers.
 fn q6(load: &str, rest: &str) -> String {
     format!(
         "[topic]\npartitions = 6\n[load]\nproducers = 60\n{load}\n[run]\nwarmup = \"1s\"\n{rest}\n\
@@ -254,7 +255,7 @@ fn a_number_of_messages_is_offered_at_the_rate_it_asks_for() {
     assert_eq!(simulated(text).achieved_per_s, 1.0);
 }
 
-/// The leader is cut off from its followers and takes records that the next leader never had.
+/// The leader is cut off from its followers and accepts records that the next leader never gets.
 #[test]
 fn a_proven_loss_is_a_failure_and_no_doubt_about_the_tester() {
     let text = q6(
@@ -266,14 +267,14 @@ fn a_proven_loss_is_a_failure_and_no_doubt_about_the_tester() {
     let finished = simulate(&text, &[]);
     assert_eq!(finished.code, 1, "{}", finished.output());
     let summary = finished.summary();
-    // Broker 1 leads two partitions, and takes 100 records a second of each for ten seconds.
+    // Broker 1 leads two partitions, and accepts 100 records a second for each of them for ten seconds.
     assert_eq!((summary.ledger.lost, summary.ledger.unread), (2_000, 0), "{:?}", summary.ledger);
     let mut lost: Vec<u64> = summary.partitions.iter().map(|p| p.ledger.lost).collect();
     lost.sort_unstable();
     assert_eq!(lost, [0, 0, 0, 0, 1_000, 1_000]);
 }
 
-/// One request of one record is refused each second, and the records behind it are in the log when it is sent again.
+/// One request with one record is rejected each second. The next records are in the log before its retry.
 #[test]
 fn records_that_are_overtaken_are_counted_one_by_one() {
     let summary = simulated(
@@ -287,8 +288,8 @@ fn records_that_are_overtaken_are_counted_one_by_one() {
     assert_eq!((ledger.lost, ledger.duplicated, ledger.delivered), (0, 0, ledger.sent));
 }
 
-/// What each answer of the broker takes longer is what each acknowledgement and each record takes longer; and what a record
-/// costs is what its handling takes.
+/// A delay of each response of the broker is in each acknowledgement and each record. The work on a record is its
+/// handling time.
 #[test]
 fn known_delays_are_measured_exactly() {
     let mean_us = |fault: &str, work: &str| {
@@ -309,7 +310,8 @@ fn known_delays_are_measured_exactly() {
     assert_eq!((short, long), (1_000.0, 7_000.0));
 }
 
-/// Each answer takes 800 ms longer all the time: records are slow, in bursts, and no slower at the end than before.
+/// Each response is delayed by 800 ms during the whole run. Records arrive late and in bursts, but no later at the end
+/// than at the beginning.
 #[test]
 fn a_slow_but_steady_cluster_is_kept_up_with() {
     let text = "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = \"10/s\"\n\
@@ -339,7 +341,7 @@ fn all_times_count_from_the_beginning_of_the_load() {
                 [run]\nwarmup = \"1s\"\nduration = \"9s\"\n[[fault]]\nat = \"4s\"\nfor = \"1s\"\nstall = { consumer = 0 }\n";
     let finished = simulate(text, &["--set", "run.latency_interval=1s"]);
     let summary = finished.summary();
-    // The group has taken six seconds to form.
+    // The group needs six seconds to form.
     assert!(summary.epoch_to_load_s > 6.0, "{}", summary.epoch_to_load_s);
     let events = finished.read("events.jsonl");
     let events: Vec<serde_json::Value> =
@@ -377,7 +379,8 @@ fn rates_of_partitions_are_offered_and_processed_and_add_up() {
     assert!((101.0..=104.0).contains(&each), "{each}");
 }
 
-/// Every record is refused: with the error, counted whole, although the scenario expects only that nothing is lost.
+/// Every record is rejected. The run fails with the error and the whole count, although the scenario expects only that
+/// no record is lost.
 #[test]
 fn a_run_in_which_nothing_gets_through_is_no_success() {
     let text = "[topic]\npartitions = 2\n[load]\nproducers = 4\nrate = \"250/s\"\n\
@@ -386,7 +389,7 @@ fn a_run_in_which_nothing_gets_through_is_no_success() {
     let finished = Tool::run_text(text).finish();
     assert_eq!(finished.code, 1, "{}", finished.output());
     let summary = finished.summary();
-    // The first ones may be sent before the fault has begun.
+    // The first records may be sent before the fault begins.
     let ledger = &summary.ledger;
     assert!(ledger.failed > 3_000 && ledger.acked < 1_000, "{ledger:?}");
     assert_eq!(ledger.failed + ledger.acked, ledger.sent, "{ledger:?}");
@@ -402,7 +405,7 @@ fn a_run_in_which_nothing_gets_through_is_no_success() {
     );
 }
 
-/// A stall of 1.4 s under 100 msg/s delays 140 records by up to 1.4 s: arithmetic says by how much of which quantile.
+/// A stall of 1.4 s at 100 msg/s delays 140 records by up to 1.4 s, which determines the quantiles.
 #[test]
 fn a_stall_is_in_the_percentiles_as_arithmetic_says() {
     let text = "[topic]\npartitions = 1\n[load]\nproducers = 1\nrate = \"100/s\"\nphases = \"uniform\"\n\
@@ -411,7 +414,7 @@ fn a_stall_is_in_the_percentiles_as_arithmetic_says() {
     for (broker, off_us) in [("sim", 15_000.0), ("embedded", 250_000.0)] {
         let summary = Tool::run_text(text).args(["--broker", broker]).exits(0).summary();
         let response = &summary.latency_us.response;
-        // Of 1,000 records the k slowest waited for 1.4 s less 10 ms each.
+        // Of 1,000 records, the k-th slowest waited for 1.4 s minus k times 10 ms.
         for (quantile, slower) in
             [(response.p90, 100.0), (response.p95, 50.0), (response.p99, 10.0)]
         {
@@ -423,7 +426,7 @@ fn a_stall_is_in_the_percentiles_as_arithmetic_says() {
     }
 }
 
-/// Whatever is measured, an expectation that cannot hold fails: a wrong bound, a missing figure or a mistyped name never
+/// An expectation that cannot hold fails for each figure. A wrong bound, a missing figure or a mistyped name never
 /// passes by accident.
 #[test]
 fn no_expectation_passes_by_accident() {
@@ -434,7 +437,7 @@ fn no_expectation_passes_by_accident() {
     for line in table.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let (name, kind) = (cells[1].trim_matches('`').replace("<q>", "p99"), cells[2]);
-        // Not measured in this run, and refused beforehand.
+        // These figures are not measured in this run, and the plan rejects them.
         if ["not with `--broker sim`", "with `--client native`"].iter().any(|it| line.contains(it))
         {
             continue;
@@ -459,7 +462,7 @@ fn no_expectation_passes_by_accident() {
     let summary = finished.summary();
     let own: Vec<_> = summary.expectations.iter().filter(|it| !it.is_default).collect();
     assert_eq!(own.len(), count);
-    // In simulation records are sent when they are due, and what is detected takes no time.
+    // In a simulation, records are sent when they are due, and a failure is detected at once.
     let exact_zero = ["lateness.p99", "fault[0].detected", "fault[0].fenced", "fault[0].restarted"];
     for it in own {
         let is_zero = exact_zero.iter().any(|name| it.expression.starts_with(name));

@@ -1,4 +1,4 @@
-//! `guide` on the simulator: every claim has a verdict, figures, and a command that works.
+//! `guide` on the simulator: every claim has a verdict, figures, and a valid command.
 
 use crate::support::{Finished, Tool};
 use serde_json::Value;
@@ -20,7 +20,7 @@ fn every_claim_has_a_verdict_figures_and_a_command() {
             "{command}"
         );
     }
-    // Facts of a run need no statistics.
+    // Verdicts about single runs need no statistics.
     let verdict = |name: &str| {
         let claim = claims.iter().find(|claim| claim["claim"] == name);
         claim.unwrap_or_else(|| panic!("no claim {name}"))["verdict"].clone()
@@ -44,7 +44,7 @@ fn another_load_is_judged_as_well() {
     assert!(refused.code == 2 && refused.stderr.contains("load.rate"), "{}", refused.output());
 }
 
-/// The page has every claim with the verdict, the figures and the command of the text.
+/// Asserts that the page has every claim with the verdict, the figures and the command of the text.
 fn assert_page(guide: &Finished) {
     let page = std::fs::read_to_string(guide.scratch().join("page.html")).expect("the page");
     assert_eq!(page.matches("data-claim=").count(), 11);
@@ -82,7 +82,7 @@ fn what_before_carries_of_another_load_is_found_and_used() {
     assert!(bracket[0] > 96.0 && bracket[1] < 104.0, "{note}");
     let text = report["claims"].to_string();
     assert!(text.contains("70 % busy") && text.contains("95 % busy"), "{text}");
-    // Advice rests on figures.
+    // Each piece of advice has figures.
     let advice = report["advice"].as_array().expect("advice");
     assert!(!advice.is_empty(), "{report:#}");
     for it in advice {

@@ -1,4 +1,5 @@
-//! Runs in virtual time, and what is computed from them: each gives the same result on every machine.
+//! Tests of runs in virtual time, and of figures that are computed from them. Each has the same result on every
+//! machine.
 
 mod capacity;
 mod cluster;

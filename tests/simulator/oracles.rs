@@ -1,4 +1,4 @@
-//! What theory says of queues, batches, shares and timeouts, and what comes out in virtual time.
+//! Results of theory about queues, batches, shares and time-outs, compared with runs in virtual time.
 
 #![allow(clippy::print_stdout, reason = "the table of the book is made from it")]
 
@@ -15,7 +15,7 @@ use lanekeeper::run::{Observer, Options, run};
 use lanekeeper::scenario::Source;
 use lanekeeper::summary::{Digest, Summary};
 
-/// A network without chance and nearly without delay: 1 µs each way, requests cost nothing.
+/// A network without randomness: 1 µs each way, and requests without cost.
 const NETWORK: &str = "[sim]\nlatency = \"1us\"\njitter = \"0s\"\nrequest_cost = \"0s\"\n\
                        [limits]\nlateness_p99 = \"1h\"\nsent_min = 0.0\n";
 const ONE_WAY: Duration = Duration::from_micros(1);
@@ -60,8 +60,8 @@ fn waiting(load: f64, second_moment: f64) -> f64 {
     load * second_moment / (2.0 * (1.0 - load))
 }
 
-/// A record of 10,000 bytes crosses two connections of 1 MB/s, to the broker and to its consumer; the record adds 10
-/// bytes to its payload and each message 100.
+/// A record of 10,000 bytes passes two connections of 1 MB/s, to the broker and to the consumer. The framing is 10
+/// bytes per record and 100 bytes per message.
 #[test]
 fn bandwidth_adds_the_time_that_the_bytes_take() {
     let text = "[topic]\npartitions = 1\nreplication_factor = 1\n\
@@ -110,7 +110,7 @@ fn cores_are_the_queue_of_theory() {
     }
 }
 
-/// The whole way: a Poisson producer, the broker, a consumer whose work is the service.
+/// The whole path: a Poisson producer, the broker, and a consumer whose work is the service.
 #[test]
 fn a_consumer_is_the_queue_of_theory() {
     for (name, work, second_moment) in
@@ -128,7 +128,7 @@ fn a_consumer_is_the_queue_of_theory() {
         let waited = sum / count as f64 - way - 1e6;
         let what = format!("{name} at 0.7, producer to consumer");
         assert_within_2_percent(&what, waited / 1e6, waiting(0.7, second_moment));
-        // The same by the parts: what waits behind other records is neither on its way nor being handled.
+        // The same by parts: the wait behind other records is part of neither fetch nor handling.
         let parts = &summary.latency_us;
         let (fetch, wait) =
             (parts.fetch.as_ref().expect("told"), parts.waiting.as_ref().expect("told"));
@@ -159,7 +159,7 @@ fn records_wait_for_their_batch_as_long_as_theory_says() {
     }
 }
 
-/// The largest lag of each partition when every partition gets `rate` records per second and each takes 10 ms.
+/// The largest lag of each partition if every partition gets `rate` records per second with 10 ms of work each.
 fn lags(consumers: &str, rate: f64) -> Vec<u64> {
     let text = format!(
         "[topic]\npartitions = 18\n[load]\nproducers = 18\nrate = \"{rate:.3}/s\"\nphases = \"uniform\"\n\
@@ -168,8 +168,8 @@ fn lags(consumers: &str, rate: f64) -> Vec<u64> {
     simulate(&text, None).0.partitions.iter().map(|p| p.lag_max).collect()
 }
 
-/// Eight members of eighteen partitions have 3, 3 and six times 2 of them, so the group keeps up with 18 / 3 = 6 times
-/// what one consumer can do, and not with 8 times. Eighteen consumers keep up with 18 times.
+/// Eight members have 3, 3 and six times 2 of eighteen partitions. So the group keeps up with 18 / 3 = 6 times the
+/// capacity of one consumer, and not with 8 times. Eighteen consumers keep up with 18 times.
 #[test]
 fn a_group_saturates_with_its_fullest_member() {
     const ONE: f64 = 100.0;
@@ -189,8 +189,8 @@ fn a_group_saturates_with_its_fullest_member() {
     }
 }
 
-/// The cases with one topic from the unit tests of librdkafka 2.15's range, round-robin and sticky assignors (and some
-/// besides): partitions, members by name with what they had, and what each gets once nothing has to move any more.
+/// The cases with one topic from the unit tests of librdkafka 2.15's range, round-robin and sticky assignors, and some
+/// others: partitions, members by name with their partitions, and the final assignment of each.
 #[test]
 fn assignors_give_what_librdkafkas_tests_want() {
     use Assignor::{CooperativeSticky, Range, RoundRobin};
@@ -201,7 +201,7 @@ fn assignors_give_what_librdkafkas_tests_want() {
         ("two consumers, one partition", 1, &[("c1", &[]), ("c2", &[])], &[&[0], &[]]),
         ("two consumers, two partitions", 2, &[("c1", &[]), ("c2", &[])], &[&[0], &[1]]),
     ];
-    // ut_testStickiness2: consumers come, and go again.
+    // ut_testStickiness2: consumers join and leave.
     let sticky: [Case<'_>; 4] = [
         ("a second", 6, &[("c1", &[0, 1, 2, 3, 4, 5]), ("c2", &[])], &[&[3, 4, 5], &[0, 1, 2]]),
         (
@@ -210,7 +210,7 @@ fn assignors_give_what_librdkafkas_tests_want() {
             &[("c1", &[3, 4, 5]), ("c2", &[0, 1, 2]), ("c3", &[])],
             &[&[4, 5], &[1, 2], &[0, 3]],
         ),
-        // The one difference: librdkafka gives the two that are free the other way round, 5 to c2 and 4 to c3.
+        // The only difference: librdkafka assigns the two free partitions the other way round, 5 to c2 and 4 to c3.
         ("without the first", 6, &[("c2", &[1, 2]), ("c3", &[0, 3])], &[&[1, 2, 4], &[0, 3, 5]]),
         ("one is left", 6, &[("c3", &[0, 3, 4])], &[&[0, 1, 2, 3, 4, 5]]),
     ];
@@ -248,7 +248,7 @@ fn assignors_give_what_librdkafkas_tests_want() {
                 generation: 1,
             })
             .collect();
-        // A cooperative assignor needs a second round for what moves.
+        // A cooperative assignor needs a second round for partitions that move.
         for generation in 2..4 {
             let given = assign(assignor, partitions, &group);
             for (member, owned) in group.iter_mut().zip(given) {
@@ -261,7 +261,7 @@ fn assignors_give_what_librdkafkas_tests_want() {
     }
 }
 
-/// The events of a group of eight that are about the group.
+/// Runs a group of eight with this fault. Returns the summary and the events of the group.
 fn group_events(fault: &str) -> (Summary, Vec<TraceLine>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let taking = lines.clone();
@@ -282,7 +282,7 @@ fn group_events(fault: &str) -> (Summary, Vec<TraceLine>) {
     (summary, std::mem::take(&mut *lines.lock().expect("no panic")))
 }
 
-/// When the members hear that generation `number` has begun: all at the same time.
+/// The time at which the members learn that generation `number` has begun, which is the same for all.
 fn begins(lines: &[TraceLine], number: u32) -> Time {
     let text = format!("is in generation {number}");
     let mut heard = lines.iter().filter(|line| line.what.ends_with(&text)).map(|line| line.at);
@@ -291,7 +291,7 @@ fn begins(lines: &[TraceLine], number: u32) -> Time {
     first
 }
 
-/// When a request with these words reaches the coordinator: the last one before `before`.
+/// The arrival of the last request with these words before `before`.
 fn last_request(lines: &[TraceLine], words: &str, before: Time) -> Time {
     let wanted = |line: &&TraceLine| {
         line.kind == TraceKind::Request && line.what.contains(words) && line.at < before
@@ -303,7 +303,7 @@ const INITIAL_DELAY: Duration = Duration::from_secs(3);
 const SESSION: Duration = Duration::from_secs(6);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// `group.initial.rebalance.delay.ms` is 3 s, and once more 3 s because others joined during it.
+/// `group.initial.rebalance.delay.ms` is 3 s. It begins again once, because others join during it.
 #[test]
 fn the_first_generation_begins_after_twice_the_initial_delay() {
     let (_, lines) = group_events("kill = { consumer = 2 }");
@@ -311,8 +311,8 @@ fn the_first_generation_begins_after_twice_the_initial_delay() {
     assert_eq!(begins(&lines, 1), first_join + 2 * INITIAL_DELAY + ONE_WAY);
 }
 
-/// No member may have the partitions of a crashed one before its session is over, which counts from its last heartbeat;
-/// with an eager assignor all others wait as well.
+/// No member gets the partitions of a crashed one before the end of its session, which counts from its last heartbeat.
+/// With an eager assignor, all others wait as well.
 #[test]
 fn a_crash_lasts_until_the_session_is_over_to_the_nanosecond() {
     let (summary, lines) = group_events("kill = { consumer = 2 }");
@@ -322,13 +322,13 @@ fn a_crash_lasts_until_the_session_is_over_to_the_nanosecond() {
     assert_eq!(second, heartbeat + SESSION + ONE_WAY);
     let killed = lines.iter().find(|line| line.what.contains("injected")).expect("a fault").at;
     assert!(killed.since_ns(heartbeat) < HEARTBEAT.as_nanos() as i64);
-    // SyncGroup, the fetch of offsets, and a record at 10/s.
+    // After the detection come SyncGroup, OffsetFetch, and the next record at 10/s.
     let detected_ms = second.ms_since(killed);
     let first_record_ms = summary.faults[0].first_record_ms.expect("a record");
     assert!((detected_ms..detected_ms + 110.0).contains(&first_record_ms), "{first_record_ms} ms");
 }
 
-/// A member that leaves in order costs no timeout: the others hear of it at their next heartbeat, and the last one to join
+/// A member that leaves causes no time-out. The others learn of it with their next heartbeat, and the last one to join
 /// begins the generation.
 #[test]
 fn a_member_that_leaves_costs_a_heartbeat() {
@@ -338,7 +338,8 @@ fn a_member_that_leaves_costs_a_heartbeat() {
     let last_join = last_request(&lines, "JoinGroup of consumer", second);
     assert_eq!(second, last_join + ONE_WAY);
     let heard = last_request(&lines, "Heartbeat of consumer", last_join);
-    // The heartbeat's answer, the commit of what is given up and its answer, and the JoinGroup on their ways.
+    // Four ways: the response to the heartbeat, the commit of the revoked partitions and its response, and the
+    // JoinGroup.
     assert_eq!(last_join, heard + 4 * ONE_WAY);
     assert!(heard.since_ns(left) <= HEARTBEAT.as_nanos() as i64, "{heard} {left}");
 }

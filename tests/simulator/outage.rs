@@ -1,4 +1,5 @@
-//! The real supervisor with its actors and threads, on a cluster that is down, or gives nothing, when the test says so.
+//! The real supervisor with its actors and threads, on a cluster that the test can take down, and that returns no
+//! records.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,21 +25,21 @@ use ractor::Actor;
 use tokio::sync::watch;
 
 const CONSUMERS: usize = 6;
-/// More than all budgets together: a consumer that was charged would be given up.
+/// More than all restart budgets together: if failures were charged, consumers would be given up.
 const PROBES: usize = 40;
 const SCENARIO: &str = "[topic]\npartitions = 6\n\
     [restart]\nbackoff = \"10ms\"\nfactor = 1.0\njitter = 0.0\nbudget = 5\n\
     [watchdog]\npoll = \"200ms\"\nfetch = \"500ms\"\n";
-/// A test that waits so long has failed.
+/// Time limit of each wait.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A cluster that hands out no records, and whose clients die while it is down.
+/// A cluster that returns no records to assigned consumers, and whose clients fail while it is down.
 #[derive(Clone, Default)]
 struct Flaky {
     down: Arc<AtomicBool>,
-    /// Where it says that every partition ends.
+    /// End offset of every partition.
     end: i64,
-    /// To members it gives so many records, of this log.
+    /// Number of records that members get, and the offset of the first one.
     holds: u64,
     log: Arc<AtomicU64>,
 }
@@ -83,7 +84,7 @@ impl EndOffsets for Ends {
 struct Port {
     cluster: Flaky,
     assigned: Option<PartitionId>,
-    /// Of a group member: the partition it is going to get.
+    /// The partition that a group member gets; `None` after that, and for other clients.
     member: Option<PartitionId>,
 }
 
@@ -107,7 +108,8 @@ impl ConsumerPort for Port {
     fn poll(&mut self, now: Time, _wait: Duration, events: &mut dyn ConsumerEvents) -> Time {
         if let Some(partition) = self.member.take() {
             events.assigned(now, &[partition]);
-            // It committed 0 and processed five records; then the topic was created again.
+            // The member reads from its committed offset 0. If `log` has changed, these are records of a topic that was
+            // created again.
             let log = self.cluster.log.load(Ordering::Acquire);
             for offset in 0..self.cluster.holds {
                 let payload = record(partition, log + offset);
@@ -189,7 +191,7 @@ async fn an_outage_is_no_consumers_fault_and_every_consumer_comes_back() {
     done.await.expect("an end in order");
 }
 
-/// A group of as many members as there are partitions.
+/// A group with one member per partition.
 const GROUP: &str = "[consumers]\nmode = \"group\"\ncount = 6\n";
 
 #[tokio::test]
@@ -246,7 +248,7 @@ async fn members_that_find_another_log_are_stalled_and_not_restarted() {
         {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // The same log: what comes again is recognised, and counted as such.
+        // The log is the same, so the records that are read again count as redelivered.
         cluster.down.store(true, Ordering::Release);
         status.wait_for(|status| status.consumers_running == 0).await.expect("a status");
         cluster.down.store(false, Ordering::Release);

@@ -1,5 +1,5 @@
-//! Scenarios drawn from the schema, valid and nearly valid: `check` says what is wrong with them or they run in virtual
-//! time, and nothing panics, ends with a defect, or goes on forever.
+//! Scenarios drawn from the schema, valid and nearly valid. `check` reports their mistakes, or they run in virtual
+//! time. None panics, ends with a bug, or runs without end.
 
 mod hostile;
 
@@ -13,13 +13,13 @@ use toml::{Table, Value};
 
 const CASES: u64 = 3_000;
 
-/// Sections of other brokers, and what has a test of its own.
+/// Sections of other brokers, and sections that other tests check.
 const LEFT_OUT: [&str; 6] = ["client", "embedded", "kafka", "expect", "fault", "variant"];
-/// Keys that touch what is outside: files, commands, names of topics.
+/// Keys with effects outside the run: files, commands, names of topics.
 const OUTSIDE: [&str; 6] =
     ["checkpoint", "checkpoint_file", "checkpoint_group", "exec", "name", "messages"];
 
-/// Faults that take no `for`.
+/// Faults without `for`.
 const OVER_AT_ONCE: [&str; 11] = [
     "answer_lost",
     "kill",
@@ -49,7 +49,7 @@ fn one_of<T: Copy>(random: &mut Random, all: &[T]) -> T {
     all[random.below(all.len() as u64) as usize]
 }
 
-/// Mostly what is usual, now and then what is not.
+/// Draws mostly a usual value, and sometimes an unusual one.
 fn usual_or_not<T: Copy>(random: &mut Random, usual: &[T], not: &[T]) -> T {
     let all = if happens(random, 0.93) { usual } else { not };
     one_of(random, all)
@@ -59,7 +59,7 @@ fn happens(random: &mut Random, share: f64) -> bool {
     random.unit() < share
 }
 
-/// A value that the schema allows, whether it makes sense or not.
+/// A value that the schema allows, but `check` may reject.
 fn value(schema: &Schema, random: &mut Random) -> Value {
     if let Some(all) = schema["enum"].as_array() {
         let word = &all[random.below(all.len() as u64) as usize];
@@ -84,7 +84,7 @@ fn value(schema: &Schema, random: &mut Random) -> Value {
     }
 }
 
-/// A text with a unit, as the pattern wants it.
+/// A text with a unit that matches the pattern.
 fn text(pattern: &str, random: &mut Random) -> String {
     let (usual, not): (&[&str], &[&str]) = match pattern {
         bytes if bytes.contains("KiB") => (&["1KiB", "64KiB", "1MiB"], &["64B", "0B"]),
@@ -94,11 +94,11 @@ fn text(pattern: &str, random: &mut Random) -> String {
     usual_or_not(random, usual, not).to_owned()
 }
 
-/// A table with all keys it needs, and each other one with this probability.
+/// A table with all required keys, and each other key with probability `share`.
 fn table(schema: &Schema, random: &mut Random, share: f64) -> Table {
     let needed: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Schema::as_str).collect();
-    // Keys of one's own, as those of `work_of`, are left out.
+    // Tables with free keys, such as `work_of`, stay empty.
     let Some(keys) = schema["properties"].as_object() else { return Table::new() };
     let mut table = Table::new();
     for (key, schema) in keys {
@@ -110,7 +110,7 @@ fn table(schema: &Schema, random: &mut Random, share: f64) -> Table {
     table
 }
 
-/// A fault that says one thing that happens, at a time after the one before.
+/// A fault of one kind at `at_ms`.
 fn fault(schema: &Schema, at_ms: u64, random: &mut Random) -> Table {
     let keys = schema["items"]["properties"].as_object().expect("a fault has keys");
     let is_kind = |key: &&String| {
@@ -123,7 +123,7 @@ fn fault(schema: &Schema, at_ms: u64, random: &mut Random) -> Table {
     let mut fault = Table::new();
     fault.insert("at".to_owned(), ms(at_ms));
     let mut what = table(&keys[kind], random, 0.1);
-    // Most kinds have something they need one of.
+    // Most kinds require one of several keys.
     if let Some(more) = keys[kind]["properties"].as_object() {
         let (key, schema) =
             more.iter().nth(random.below(more.len() as u64) as usize).expect("a key");

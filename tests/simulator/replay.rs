@@ -1,4 +1,4 @@
-//! `replay`: what happens in a simulation, event by event, and whether it happens twice.
+//! `replay`: the trace of a simulation, and the comparison of two traces.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use lanekeeper::plan::{Overrides, compile};
 use lanekeeper::run::{Options, Traced, run, run_traced};
 use lanekeeper::scenario::Source;
 
-/// A kill of one of three consumers, in three seconds.
+/// A run of three seconds in which one of three consumers is killed.
 const SMALL: &str = "[topic]\npartitions = 3\n[load]\nproducers = 6\nrate = \"20/s\"\n\
                      [run]\nwarmup = \"0s\"\nduration = \"3s\"\n\
                      [[fault]]\nat = \"1s\"\nkill = { consumer = 1 }\n";
@@ -45,7 +45,7 @@ fn a_trace_tells_of_a_kill_in_order() {
     }
 }
 
-/// Its clock is that of the fault's `at`, of the report and of the files of a run.
+/// Times in a trace count from the beginning of the load, as those of faults, reports and files.
 #[test]
 fn times_count_from_the_beginning_of_the_load() {
     let finished = replay(&["--trace", "--kind", "control"]);
@@ -79,7 +79,7 @@ fn filters_choose_and_the_limit_says_what_it_is() {
     assert_eq!((finished.code, finished.stderr.contains("processed")), (2, true));
 }
 
-/// Being watched changes nothing: events, hash and result are those of a run without a trace.
+/// A trace changes nothing: events, hash and result are those of a run without a trace.
 #[test]
 fn a_trace_does_not_change_what_it_shows() {
     let run = Tool::run_text(SMALL).args(["--broker", "sim"]).exits(0);
@@ -95,8 +95,8 @@ fn a_trace_does_not_change_what_it_shows() {
     assert!(last.contains(&simulation.trace) && last.ends_with(&result), "{last} {result}");
 }
 
-/// A trace has everything in its order, while a simulation without a trace puts aside what changes nothing when it
-/// arrives: both come to the same, whatever goes wrong.
+/// A simulation with a trace handles all events in order. One without a trace defers messages without a visible effect.
+/// Both have the same result, with each fault.
 #[test]
 fn watching_a_run_does_not_change_it_whatever_fails() {
     let faults = std::fs::read_dir(root().join("scenarios/faults")).expect("a directory");
@@ -111,7 +111,7 @@ fn watching_a_run_does_not_change_it_whatever_fails() {
             Overrides { broker: Some(BrokerKind::SIM), seed: Some(11), ..Overrides::default() };
         let plan =
             || compile(&Source { name: name.clone(), text: text.clone() }, &[], &overrides).0;
-        // Not everything can be done to a simulated cluster.
+        // The simulator does not support all faults.
         let (Some(unwatched), Some(watched)) = (plan(), plan()) else { continue };
         let unwatched = run(unwatched, Options::default(), Box::new(())).expect("a run");
         let traced = run_traced(watched, Options::default()).expect("a thread");
@@ -148,13 +148,13 @@ fn two_processes_are_the_same_and_another_seed_is_not() {
     assert_eq!(other.code, 1, "{}", other.output());
     assert!(other.stdout.contains("DIFFERENT from kept.txt, from event"), "{}", other.stdout);
 
-    // A single event that is not the same is named, with what came before it.
+    // The first different event is shown, with the events before it.
     let changed = kept.replacen("partition 2 up to offset 9", "partition 2 up to offset 8", 1);
     let place = kept.lines().zip(changed.lines()).take_while(|(a, b)| a == b).count() + 1;
     let named = against(&changed, &[]).stdout.replace(',', "");
     assert!(named.contains(&format!("from event {place} on")), "{named}");
     assert!(named.contains("here ") && named.contains("partition 2 up to offset 9"), "{named}");
-    // One that ends too early is another one, too.
+    // A trace that ends early differs as well.
     let half: String = kept.lines().take(100).map(|line| format!("{line}\n")).collect();
     assert!(against(&half, &[]).stdout.contains("(it is over)"));
 }

@@ -1,4 +1,4 @@
-//! Runs in virtual time: the same actors on the broker model, and the same bytes for the same seed.
+//! Runs in virtual time: the actors of real runs on the broker model, with the same bytes for the same seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ fn a_killed_consumer_is_back_at_once_and_nobody_else_notices() {
     assert_eq!((summary.restarts, summary.ledger.lost, summary.ledger.duplicated), (1, 0, 0));
     let fault = &summary.faults[0];
     assert_eq!(fault.partitions_aimed_at, [7]);
-    // In virtual time, so it may be asserted: between two records of a partition lie 9 ms.
+    // Virtual time can be asserted. The records of a partition are 9 ms apart.
     assert!(fault.first_record_ms.expect("a record") < 60.0);
     assert_eq!(summary.partitions.iter().map(|p| p.restarts).sum::<u32>(), 1);
 }
@@ -51,12 +51,12 @@ fn shipped_scenarios_for_one_purpose_do_what_they_say() {
     assert!(backlog.backlog.is_some_and(|backlog| backlog.written == 90_000));
     let slow = simulate("slow-partition.toml", &[]).summary();
     assert_eq!(slow.fairness.worst_partition, Some(7));
-    // One consumer is not enough for partition 0, as `check` says.
+    // Partition 0 needs more than one consumer, as `check` warns.
     let own = Tool::run("own-load.toml").args(["--broker", "sim"]).exits(1).summary();
     assert_eq!(own.overloaded.iter().map(|it| it.partition).collect::<Vec<_>>(), [0]);
 }
 
-/// Work takes virtual time, waits beside each other and queues for the machine's cores.
+/// Work takes virtual time. Waits are concurrent, and CPU work queues for the cores of the machine.
 #[test]
 fn work_takes_virtual_time() {
     let text = |work: &str| {
@@ -70,29 +70,30 @@ fn work_takes_virtual_time() {
         let finished = Tool::run_text(&text(work)).args(["--broker", "sim"]).finish();
         finished.summary()
     };
-    // A record of one of the four each 12.5 ms: 200 us on the way, then its work.
+    // Each of the four partitions gets a record every 50 ms, which takes 200 us to the consumer, and then its work.
     let wait = run("{ wait = \"20ms\" }");
     assert_eq!(wait.ledger.delivered, 400);
     let p50_us = wait.latency_us.response.p50.expect("records");
     assert!((p50_us - 20_200.0).abs() < 50.0, "{p50_us} us");
-    // The one core is needed 4 x 20 x 20 ms = 1.6 s each second: it cannot keep up.
+    // The work needs 4 x 20 x 20 ms = 1.6 s of the one core each second, so it cannot keep up.
     let cpu = run("{ cpu = \"20ms\" }");
     assert_eq!(cpu.ledger.delivered, 400);
     assert!(cpu.latency_us.response.max.expect("records") > 1e6);
 }
 
-/// Its heartbeats go on, but its client leaves for it after `consumers.max_poll_interval`, and comes back with it.
+/// The heartbeats of a hung member continue, but its client leaves the group after `consumers.max_poll_interval`. It
+/// joins again after the hang.
 #[test]
 fn a_member_that_hangs_too_long_loses_its_partitions_and_comes_back() {
     let scenario = "faults/group-poll-interval.toml";
-    // No other partition is to notice.
+    // The watchdog must not replace it before.
     let summary = simulate(scenario, &["--set", "watchdog.poll=1m"]).summary();
     let hung = summary.faults[0].at_s.expect("a hang");
     let [out, back] = &summary.rebalances[..] else { panic!("{:?}", summary.rebalances) };
     let noticed = out.at_s - hung;
     assert!((5.9..8.1).contains(&noticed), "{noticed} s");
-    // Back after 9 s, and the others hear of it with their next heartbeats, a second later at most. What it says before,
-    // that it has nothing any more, is no news.
+    // It joins again after 9 s, and the others learn of it with their next heartbeats, at most a second later. Its
+    // earlier event about lost partitions begins no rebalance.
     assert!((9.0..10.1).contains(&(back.at_s - hung)), "{back:?}");
     assert_eq!((summary.restarts, summary.ledger.lost, summary.unexpected_redelivered), (0, 0, 0));
 }
@@ -115,16 +116,16 @@ fn the_watchdog_notices_a_consumer_that_hangs_and_replaces_it() {
     assert_eq!(owners(&summary.partitions[0]), [(0, 1)]);
     let l = &summary.ledger;
     assert_eq!((l.delivered, l.duplicated, l.unaccounted()), (l.sent, 0, 0));
-    // Noted after `watchdog.poll`, 5 s, and replaced at the next look.
+    // It is detected after `watchdog.poll`, 5 s, and replaced at the next check.
     let detected = summary.faults[0].detected_ms.expect("noticed");
     assert!((5_000.0..6_000.0).contains(&detected), "{detected} ms");
     let events = finished.read("events.jsonl");
     for text in ["hung poll: ", "\"noted\"", "\"replaced\"", "\"consumer_closed\""] {
         assert!(events.contains(text), "{text}\n{events}");
     }
-    // It came round in the end, within `watchdog.close` after that, and what it had was fenced.
+    // The hang ended within `watchdog.close` after that, and its records were fenced.
     assert_eq!((summary.abandoned_threads, summary.given_up.len()), (0, 0));
-    // One that comes round earlier is left alone.
+    // A consumer whose hang ends earlier is not replaced.
     let patient = hang("for = \"9s\"", &["watchdog.poll=10s"]).summary();
     assert_eq!((patient.restarts, patient.ledger.lost), (0, 0));
 }
@@ -145,8 +146,8 @@ fn a_consumer_that_hangs_for_ever_is_abandoned_and_may_not_be_where_none_may_be(
     assert_eq!((other.lost, other.delivered), (0, other.sent));
 }
 
-/// As on a real cluster with the same scenario: replaced after 5.2 s to 5.5 s, before its client leaves the group at 6 s;
-/// its successor joins at once, and what the old client says when it comes round is not about the successor.
+/// As on a real cluster with the same scenario, the member is replaced after 5.2 s to 5.5 s, before its client leaves
+/// the group at 6 s. Its successor joins at once, and late events of the old client do not affect the successor.
 #[test]
 fn a_member_that_hangs_is_replaced_before_its_group_notices() {
     let summary = simulate("faults/group-poll-interval.toml", &[]).summary();
@@ -167,7 +168,7 @@ fn the_same_seed_gives_the_same_bytes_wherever_it_runs() {
         .env("LANEKEEPER_LOG", "debug")
         .env("SOMETHING_LONG", "x".repeat(10_000))
         .start();
-    // On a machine that has other things to do, and in another directory, as every run here.
+    // The second run is on a busy machine and in another directory.
     let over = AtomicBool::new(false);
     let there = std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -191,7 +192,7 @@ fn the_same_seed_gives_the_same_bytes_wherever_it_runs() {
     assert!(here.read("host.json").contains("\"speed\""));
 }
 
-/// What an earlier simulation leaves behind in a process (ids that count on, memory, threads) must not matter.
+/// Traces of earlier simulations in the process (counters of ids, memory, threads) have no effect.
 #[test]
 fn the_same_seed_gives_the_same_after_a_hundred_others_in_a_process() {
     let run = |seed: u64| {
@@ -215,8 +216,8 @@ fn the_same_seed_gives_the_same_after_a_hundred_others_in_a_process() {
     assert_eq!(run(1), first);
 }
 
-/// Common random numbers: with one seed, assigned consumers and a group see the same arrivals, the same choice of
-/// partitions and the same faults, so that what differs in the results is their doing and not chance's.
+/// Common random numbers: with one seed, assigned consumers and a group get the same arrivals, partitions and faults.
+/// So differences between their results are not random.
 #[test]
 fn the_same_seed_gives_both_modes_the_same_load_and_the_same_faults() {
     let met = |consumers: &str, seed: &str| {
@@ -241,8 +242,8 @@ fn the_same_seed_gives_both_modes_the_same_load_and_the_same_faults() {
     assert!(assigned.0 != other.0 && assigned.1 != other.1);
 }
 
-/// Kills, panics, crash loops, poison, stalls, broken clients and a pool that dies, some at random: its targets and what
-/// the supervisor decides, and when, is the same for the same seed, and not for another.
+/// Kills, panics, crash loops, poison, stalls, broken clients and a killed pool, some at random. Targets, decisions of
+/// the supervisor and their times are the same for the same seed, and differ for another one.
 #[test]
 fn the_same_seed_gives_the_same_decisions_whatever_fails() {
     let text = "[topic]\npartitions = 18\n[load]\nproducers = 36\nrate = \"20/s\"\npools = 2\n\
@@ -266,7 +267,8 @@ fn the_same_seed_gives_the_same_decisions_whatever_fails() {
     assert_ne!(first, decisions("8"));
 }
 
-/// A member panics on the same record again and again, because there is none between: it is not the record it dies of.
+/// A member panics several times at the same record, because no other arrives between the faults. The record is not the
+/// cause.
 #[test]
 fn planned_panics_make_no_record_poison() {
     let text = "[topic]\npartitions = 1\n[load]\nproducers = 1\nrate = \"10/s\"\n\
@@ -280,7 +282,7 @@ fn planned_panics_make_no_record_poison() {
     assert_eq!(summary.given_up.len(), 0);
 }
 
-/// The guide's "Before" and its option 1, in a second each.
+/// The guide's "Before" and its option 1, in a second of real time each.
 #[test]
 fn groups_share_the_partitions_and_wait_for_each_other_as_kafka_lets_them() {
     let before = simulate("guide-before.toml", &[]).summary();
@@ -292,12 +294,13 @@ fn groups_share_the_partitions_and_wait_for_each_other_as_kafka_lets_them() {
     shares.sort_unstable();
     assert_eq!(shares, [2, 2, 2, 2, 2, 2, 3, 3]);
     assert!(before.rebalances.is_empty());
-    // group.initial.rebalance.delay.ms, and again because members joined during it.
+    // `group.initial.rebalance.delay.ms` is 3 s, and begins again because members join during it.
     let startup = before.startup_ms.expect("a start");
     assert!((6_000.0..6_100.0).contains(&startup), "{startup} ms");
 }
 
-/// Isolation of a slow partition, blast radius of a crash, no rebalance: each scenario expects what is claimed of it.
+/// Isolation of a slow partition, blast radius of a crash, no rebalance: each scenario has the claims about it as
+/// expectations.
 #[test]
 fn what_the_guide_claims_of_its_three_configurations_holds() {
     let before = simulate("guide-claims-before.toml", &[]).summary();
@@ -309,17 +312,17 @@ fn what_the_guide_claims_of_its_three_configurations_holds() {
         };
         summary.partitions.iter().filter(is_fast).count()
     };
-    // Partitions 3 and 5 wait behind 4 only where they share its consumer.
+    // Partitions 3 and 5 wait behind partition 4 only if they have the same consumer.
     assert_eq!([fast(&before), fast(&option_1), fast(&option_2)], [15, 17, 17]);
     let hit = [&before, &option_1, &option_2].map(|summary| summary.faults[0].blast_radius);
     assert_eq!(hit, [18, 18, 0]);
     assert!(option_2.rebalances.is_empty());
-    // A slow partition among those the fault was not aimed at is no side effect of it.
+    // A partition that was slow before the fault is no effect of it.
     let others = option_2.faults[0].others.as_ref().expect("others");
     assert!(others.stall_after_ms < 10.0 && others.slow_after < Some(0.015), "{others:?}");
 }
 
-/// A crash costs the session timeout; with an eager assignor it stops all others as well.
+/// A crash costs the session timeout. With an eager assignor, it also stops all others.
 #[test]
 fn a_crashed_member_stops_everybody_with_range_and_only_its_own_with_cooperative_sticky() {
     let crash = |assignor: &str| {
@@ -334,7 +337,7 @@ fn a_crashed_member_stops_everybody_with_range_and_only_its_own_with_cooperative
     for summary in [&eager, &sticky] {
         assert_eq!((summary.ledger.lost, summary.ledger.duplicated), (0, 0));
         assert_eq!(summary.restarts, 1);
-        // The session timeout of 6 s counts from its last heartbeat, up to 2 s before the crash.
+        // The session timeout of 6 s counts from the last heartbeat, which is up to 2 s before the crash.
         let gone = summary.faults[0].first_record_ms.expect("a record");
         assert!((3_900.0..6_500.0).contains(&gone), "{gone} ms");
     }
@@ -342,8 +345,8 @@ fn a_crashed_member_stops_everybody_with_range_and_only_its_own_with_cooperative
     assert_eq!(sticky.faults[0].partitions_hit.len(), 1);
 }
 
-/// A member that leaves has its partitions back at once, and one that crashes stops no others. In the classic protocol the
-/// first waits until the others have joined again, and with the second all others stop.
+/// A member that leaves and returns gets its partitions at once, and a crashed member stops no others. In the classic
+/// protocol, the first waits until the others have joined again, and the crash stops all others.
 #[test]
 fn a_group_of_the_consumer_protocol_stops_only_what_moves() {
     let consumer = simulate("consumer-protocol.toml", &[]).summary();
@@ -360,13 +363,13 @@ fn a_group_of_the_consumer_protocol_stops_only_what_moves() {
     assert!(first_ms[0] < 100.0 && (3_900.0..6_500.0).contains(&first_ms[1]), "{first_ms:?}");
     let (hit, first_ms, others_ms) = of_faults(&classic);
     assert_eq!(hit, 2);
-    // The others hear of it with their next heartbeats, 2 s apart.
+    // The others learn of it with their next heartbeats, which are 2 s apart.
     assert!((500.0..2_100.0).contains(&first_ms[0]), "{first_ms:?}");
     assert!((3_000.0..6_500.0).contains(&others_ms), "{others_ms} ms");
 }
 
-/// What happened, as a hash, for eight seeds, and for two of a group of the consumer protocol. A change must be intended:
-/// `BLESS=1` writes the file anew.
+/// The hashes of the traces of eight seeds, and of two of a group of the consumer protocol. `BLESS=1` writes the file
+/// again after an intended change.
 #[test]
 fn the_traces_of_eight_seeds_are_the_golden_ones() {
     let path = support::root().join("tests/sim-traces.txt");
@@ -410,7 +413,7 @@ impl Observer for Sums {
     }
 }
 
-/// Whatever happens to a record, its latency is the sum of its parts, to the nanosecond.
+/// The latency of each record is the sum of its parts, to the nanosecond, with each fault.
 #[test]
 fn the_parts_of_the_latency_add_up() {
     let base = "[topic]\npartitions = 3\n[load]\nproducers = 30\nrate = \"20/s\"\n\
@@ -454,7 +457,7 @@ fn the_parts_of_the_latency_add_up() {
         let [fetch, waiting] = [&summary.latency_us.fetch, &summary.latency_us.waiting];
         let p99 = |digest: &Option<Digest>| digest.as_ref().and_then(|digest| digest.p99);
         if name == "answers that come late" {
-            // A third of the partitions, for a quarter of the time.
+            // The fault affects a third of the partitions for a quarter of the time.
             assert!(p99(fetch) > Some(50_000.0), "{fetch:?}");
         }
         for part in [p99(fetch), p99(waiting), summary.latency_us.handling.p99] {
@@ -463,7 +466,7 @@ fn the_parts_of_the_latency_add_up() {
     }
 }
 
-/// A consumer that takes 5 ms for each of 100 records a second is busy half of the time.
+/// A consumer with 5 ms of work for each of 100 records a second is busy half of the time.
 #[test]
 fn a_queue_at_half_of_its_rate_is_short() {
     let summary = simulate("one-queue.toml", &[]).summary();
@@ -471,6 +474,6 @@ fn a_queue_at_half_of_its_rate_is_short() {
     let handling = summary.latency_us.handling.p50.expect("records");
     let response = summary.latency_us.response.p50.expect("records");
     assert!((4_995.0..5_010.0).contains(&handling), "{handling} us");
-    // At most what the other nine producers can have put in front of a record.
+    // A record waits at most behind one record of each of the other nine producers.
     assert!(response > handling && response < 10.0 * 5_100.0, "{response} us");
 }

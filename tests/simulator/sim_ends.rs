@@ -1,4 +1,4 @@
-//! A simulation always ends: whatever is lost on its way, however much is sent, and when the user has enough.
+//! A simulation always ends: with lost messages, at any load, and after an interruption.
 
 use crate::support::Tool;
 
@@ -6,7 +6,7 @@ fn simulate(text: &str) -> Tool {
     Tool::run_text(text).args(["--broker", "sim"])
 }
 
-/// A question for the end offsets is lost on a connection that leads nowhere, right when the load is over.
+/// A request for the end offsets is lost on a blackholed connection, at the end of the load.
 #[test]
 fn a_question_that_is_lost_is_asked_again() {
     let text = "[topic]\npartitions = 1\n[load]\nproducers = 18\nmessages = 1\n\
@@ -34,7 +34,8 @@ fn links_that_lead_nowhere_all_the_time_end_with_the_load() {
     }
 }
 
-/// Ten times as much as the connection carries: the client's queue fills, and the pool sends late, whatever it waits for.
+/// The load is ten times the bandwidth of the connection. The client's queue fills, and the pool sends late, with any
+/// `acks`.
 #[test]
 fn load_above_the_bandwidth_makes_a_queue_that_is_bounded_and_records_late() {
     for acks in ["all", "leader", "none"] {
@@ -45,7 +46,7 @@ fn load_above_the_bandwidth_makes_a_queue_that_is_bounded_and_records_late() {
         );
         let finished = simulate(&text).finish();
         let summary = finished.summary();
-        // The pool waits for its client, which holds 100,000 records at most: not everything that is due is sent.
+        // The pool waits for its client, which queues at most 100,000 records, so not every due record is sent.
         let ledger = &summary.ledger;
         assert!(ledger.sent > 100_000 && ledger.sent < 200_000, "{acks}: {ledger:?}");
         assert!((90_000..=100_000).contains(&ledger.indeterminate), "{acks}: {ledger:?}");
@@ -53,7 +54,7 @@ fn load_above_the_bandwidth_makes_a_queue_that_is_bounded_and_records_late() {
     }
 }
 
-/// In the middle of a load that never lets actors rest for long.
+/// An interruption in the middle of a load with which actors are rarely idle.
 #[test]
 fn an_interruption_ends_a_simulation_at_any_load() {
     let loads = [
@@ -65,7 +66,7 @@ fn an_interruption_ends_a_simulation_at_any_load() {
         let text = format!("[load]\n{load}\n[run]\nwarmup = \"0s\"\nduration = \"168h\"\n");
         let mut running = simulate(&text).start();
         running.await_text("scenario.toml", "168h");
-        // The listener is there a moment after the first file.
+        // The signal handler is installed a moment after the first file.
         std::thread::sleep(std::time::Duration::from_secs(1));
         running.interrupt();
         let finished = running.finish();

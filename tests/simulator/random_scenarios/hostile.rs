@@ -1,5 +1,5 @@
-//! Scenarios drawn from the schema and then damaged: `check` says what is wrong, where, and what to do, and never
-//! panics, hangs, or acts on the terminal.
+//! Scenarios drawn from the schema and then damaged. `check` reports each mistake with its place and remedy, and never
+//! panics, hangs, or prints control characters.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -18,15 +18,15 @@ use super::scenario;
 use crate::support::Tool;
 
 const CASES: u32 = 10_000;
-/// Nothing here takes so long, unless it hangs.
+/// Longest time of a check that does not hang.
 const HANG: Duration = Duration::from_secs(10);
 
-/// Diagnostics of a case that are looked at one by one.
+/// Largest number of diagnostics of a case that are checked one by one.
 const LOOKED_AT: usize = 30;
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(json_schema);
 
-/// Values that belong nowhere, or hardly anywhere.
+/// Values that are valid nowhere, or in few places.
 const VALUES: &[&str] = &[
     "0",
     "-1",
@@ -73,7 +73,7 @@ const VALUES: &[&str] = &[
     "= 3",
 ];
 
-/// Keys that belong nowhere, or somewhere else.
+/// Keys that are valid nowhere, or in another section.
 const KEYS: &[&str] = &[
     "a.b.c.d",
     "\"\"",
@@ -88,7 +88,7 @@ const KEYS: &[&str] = &[
     "[topic]",
 ];
 
-/// Pieces that break texts wherever they stand.
+/// Pieces that make a text invalid in most places.
 const PIECES: &[&str] = &[
     "\0",
     "\u{1b}[31m",
@@ -116,7 +116,7 @@ const PIECES: &[&str] = &[
     "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a = 1",
 ];
 
-/// Sections of which the schema says little.
+/// Sections for which the schema has few rules.
 const SECTIONS: &[&str] = &[
     "\n[expect]\nlost = 0\n\"latency.p99\" = \"< 1s\"\n\"partition[*].rate\" = \"1..5\"\n",
     "\n[expect]\nshared = 0\nlatency.ack.p50 = \"> 0s\"\nrebalances = 0\nkeeps_up = true\n",
@@ -133,7 +133,7 @@ const SECTIONS: &[&str] = &[
     "\n[topic]\npartitions = 10_000\n",
 ];
 
-/// What is done to a text.
+/// A change of a text.
 #[derive(Clone, Debug)]
 enum Damage {
     Cut(Index),
@@ -208,7 +208,7 @@ fn text_of(seed: u64, damages: &[Damage]) -> String {
     damages.iter().fold(drawn, |text, damage| damage.to(&text))
 }
 
-/// A word that is never shown, and what makes it a secret.
+/// A word that must never be shown, and the text that makes it a secret.
 struct Secret {
     word: &'static str,
     by: &'static str,
@@ -220,14 +220,14 @@ const SECRETS: [Secret; 2] = [
 ];
 
 impl Secret {
-    /// Whether it is in what is printed, although no damage has made something else of it.
+    /// True if the output contains the secret, although no damage has turned it into something else.
     fn is_shown(&self, printed: &str, scenario: &str) -> bool {
         let is_whole = scenario.matches(self.word).count() == scenario.matches(self.by).count();
         is_whole && printed.contains(self.word)
     }
 }
 
-/// Says of which promise a diagnostic falls short.
+/// The rule that a diagnostic breaks; `None` if it breaks none.
 fn flaw(diagnostic: &Diagnostic, sources: &Sources<'_>) -> Option<String> {
     let text = diagnostic.render(sources, false);
     let is_placed = match diagnostic.origin {
@@ -257,7 +257,7 @@ fn flaw(diagnostic: &Diagnostic, sources: &Sources<'_>) -> Option<String> {
     }
 }
 
-/// Reads and plans a text as `check` does. Returns the first promise that is not kept.
+/// Reads and plans a text as `check` does. Returns the first rule that is broken; `None` if none is.
 fn broken_promise(text: String, set: &[String], overrides: &Overrides) -> Option<String> {
     let clock = Clock::start();
     let source = Source { name: "x.toml".to_owned(), text };
@@ -280,7 +280,7 @@ fn broken_promise(text: String, set: &[String], overrides: &Overrides) -> Option
             return Some(format!("acts on the terminal:\n{described:?}"));
         }
     }
-    // The rest is of the same kinds.
+    // The other diagnostics are of the same kinds.
     diagnostics.iter().take(LOOKED_AT).find_map(|diagnostic| flaw(diagnostic, &sources))
 }
 
@@ -292,7 +292,7 @@ fn on_any_broker() -> impl Strategy<Value = Overrides> {
     })
 }
 
-/// `--set` options, right and wrong.
+/// Valid and invalid `--set` options.
 fn overrides() -> impl Strategy<Value = Vec<String>> {
     let path =
         select(&["run.duration", "fault[0].at", "a.b[", "expect.lost", "client.x", "\"a"][..]);
@@ -338,7 +338,7 @@ proptest! {
     }
 }
 
-/// Large scenarios of one kind of line.
+/// Large scenarios with many lines of one kind.
 fn large() -> Vec<(&'static str, String)> {
     let lines = |head: &str, count: usize, line: &dyn Fn(usize) -> String| {
         let mut text = head.to_owned();

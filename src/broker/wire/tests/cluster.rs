@@ -1,4 +1,4 @@
-//! Metadata, coordinators, ids of producers, offsets and topics in each version, against the message codec.
+//! Metadata, coordinators, ids of producers, offsets and topics in each version, compared with the message codec.
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey};
@@ -24,7 +24,7 @@ use super::samples::{TOPIC_ID, sample};
 use crate::base::{Offset, PartitionId};
 use crate::broker::protocol::{ErrorCode, Response};
 
-/// What the message codec reads in the bytes of a request, for each version of its api.
+/// Decodes a request with the message codec, for each version of its API.
 fn each<M: Decodable>(
     api: Api,
     mut write: impl FnMut(&mut Vec<u8>, i16),
@@ -218,7 +218,7 @@ fn versions_are_asked_and_answered() {
     }
 }
 
-/// Kafka 3.9 lists the request of KIP-848, with the feature for it turned off.
+/// Kafka 3.9 lists the request of KIP-848, and its feature is disabled.
 #[test]
 fn groups_of_the_consumer_protocol_are_served_where_their_feature_is_turned_on() {
     let served = |features: &[(&'static str, i16)]| {
@@ -241,6 +241,6 @@ fn groups_of_the_consumer_protocol_are_served_where_their_feature_is_turned_on()
     assert!(!served(&[("metadata.version", 21)]));
     assert!(!served(&[("group.version", 0), ("metadata.version", 21)]));
     assert!(served(&[("metadata.version", 27), ("group.version", 1)]));
-    // A broker that says nothing of features is taken at its word.
+    // A broker that reports no features serves all requests that it lists.
     assert!(served(&[]));
 }

@@ -1,4 +1,4 @@
-//! Fetch in each version, against the message codec.
+//! Fetch in each version, compared with the message codec.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ fn response(version: i16, partitions: Vec<PartitionData>) -> Vec<u8> {
     bytes.to_vec()
 }
 
-/// The records of a slot, as the client copies them.
+/// The records of a slot, as the client reads them.
 fn copied(memory: &FetchMemory, body: &[u8], slot: &FetchSlot) -> Vec<String> {
     let mut out = RecordBuffer::default();
     memory.records(body).copy(slot.partition, slot.offset, slot.end, &mut out);
@@ -173,7 +173,7 @@ proptest! {
         }
         let from = (10 + skip).min(next);
         let (memory, body, slot) = read_one(version, from, records);
-        // What can be read ends at the last stable offset, which is below the high watermark.
+        // A consumer reads up to the last stable offset, which is below the high watermark.
         prop_assert_eq!((slot.end, slot.high_watermark, slot.error), (next, 99, None));
         prop_assert_eq!(slot.resume, next);
         let expected: Vec<String> = (from..next).map(|offset| offset.to_string()).collect();
@@ -213,7 +213,7 @@ fn each_version_of_the_response_is_read() {
         ];
         let body = response(version, partitions);
         let mut memory = FetchMemory::default();
-        // The third is not answered.
+        // The response lacks the third one.
         let mut fetch = fetch_of(&[(0, 5), (1, 0), (2, 8)]);
         let answer = memory.read(&body, &asked(version), &mut fetch).expect("an answer");
         assert_eq!((answer.error, answer.throttle_ms), (None, 5));
@@ -232,7 +232,7 @@ fn each_version_of_the_response_is_read() {
 
 #[test]
 fn offsets_without_records_are_passed_over() {
-    // A mark of a transaction: a batch without data.
+    // A transaction marker is a batch without data.
     let mut mark = log(12, 1, Compression::None);
     mark[22] |= 0x20;
     let checksum = crc32c::crc32c(&mark[21..]);

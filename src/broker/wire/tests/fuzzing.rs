@@ -1,5 +1,4 @@
-//! The fuzz target's function on what brokers send, and on changed bytes of that: the short run of what `fuzz/` does for
-//! as long as it is left to.
+//! A short run of the fuzz target's function, on responses of brokers and on changed bytes of them.
 
 use proptest::prelude::*;
 
@@ -13,7 +12,7 @@ use crate::base::PartitionId;
 use crate::broker::protocol::Batch;
 use crate::plan::Compression;
 
-/// Inputs that reach behind every first check.
+/// Inputs that pass the first checks of every decoder.
 fn seeds() -> Vec<Vec<u8>> {
     let kinds = Api::ALL.len() as u8;
     let mut seeds = Vec::new();
@@ -21,7 +20,7 @@ fn seeds() -> Vec<Vec<u8>> {
         let versions = api.ours();
         for (detail, version) in (0u8..).zip(versions.min..=versions.max) {
             let body = match api {
-                // Their bodies are read by hand; a batch is in a body of Fetch below.
+                // The codec decodes these by hand. The body of a Fetch response below has a batch.
                 Api::Produce | Api::Fetch => vec![0; 64],
                 Api::ApiVersions => answer_of(&[(Api::Fetch, 4, 16)], 0),
                 _ => sample(api, version, 0),
@@ -36,7 +35,7 @@ fn seeds() -> Vec<Vec<u8>> {
         let facts = BatchFacts { timestamp_ms: 1, producer: None, compression };
         let bytes = in_log(&batch, &facts, 0);
         seeds.push([&[kinds + 1, 0][..], &bytes].concat());
-        // The records alone, behind the header of a batch, for which the target makes one.
+        // The records without the header of a batch, which the target adds.
         seeds.push([&[kinds + 2, (19 << 3) | codec][..], &bytes[61..]].concat());
     }
     let partitions = [PartitionId(1), PartitionId(4)];

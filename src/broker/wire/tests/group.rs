@@ -1,4 +1,4 @@
-//! The messages of a group in each version, against the message codec.
+//! The messages of a group in each version, compared with the message codec.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn member() -> MemberRef {
     MemberRef { member_id: "a".to_owned(), instance_id: Some("static".to_owned()), generation: 6 }
 }
 
-/// What the message codec reads in a request, for each version of its api.
+/// Decodes a request with the message codec, for each version of its API.
 fn each<M: Decodable>(request: &GroupRequest, mut look: impl FnMut(M, i16)) {
     let api = group_api(request);
     for version in api.ours().min..=api.ours().max {
@@ -49,7 +49,7 @@ fn answer(api: Api, version: i16, error: i16) -> GroupAnswer {
     group_answer(&sample(api, version, error), (api, version), &CONTEXT).expect("an answer")
 }
 
-/// The responses to an api's versions, which are all the same.
+/// The result for each version of an API. Asserts that all are equal.
 fn answers(api: Api, error: i16) -> GroupResponse {
     let mut all: Vec<_> =
         (api.ours().min..=api.ours().max).map(|version| answer(api, version, error)).collect();
@@ -226,7 +226,7 @@ fn a_heartbeat_of_this_client_names_partitions_by_the_id_of_their_topic() {
             // Version 0 has no such field.
             let expression = request.subscribed_topic_regex.as_deref();
             assert_eq!(expression, (version > 0).then_some(""));
-            // Empty, and not left out.
+            // The field is empty, and not null.
             assert_eq!(request.topic_partitions, Some(Vec::new()));
         },
     );

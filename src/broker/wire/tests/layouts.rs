@@ -1,4 +1,4 @@
-//! The layouts against what the message codec encodes, and readers against bytes that no broker sends.
+//! The layouts, compared with messages of the message codec, and readers with bytes that no broker sends.
 
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ const LAYOUTS: [(Api, &[Field]); 15] = [
     (Api::CreatePartitions, CREATE_PARTITIONS),
 ];
 
-/// Reads a response as the client would.
+/// Reads a response as the client does.
 fn read(body: &[u8], api: Api, version: i16) -> Result<(), WireError> {
     match api {
         Api::Metadata => metadata(body, version, "lanes").map(drop),
@@ -116,7 +116,7 @@ proptest! {
         (api, version) in api_and_version(),
         at: prop::sample::Index,
     ) {
-        // A count of two thousand million; where no count is, it may be a number like any other.
+        // Writes a count of 2,000 million. In a field that is no count, it may be a valid number.
         let mut body = sample(api, version, 0);
         let at = at.index(body.len().saturating_sub(4) + 1);
         for (place, byte) in body[at..].iter_mut().zip([0x7f, 0xff, 0xff, 0xff]) {

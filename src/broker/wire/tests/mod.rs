@@ -1,4 +1,4 @@
-//! The codec against the message codec's other side, and against bytes that no broker sends.
+//! Tests of the codec: with `kafka_protocol` as the broker, and with bytes that no broker sends.
 
 mod cluster;
 mod fetch;
@@ -16,7 +16,7 @@ use super::batch::{BatchFacts, BatchMemory, PreparedBatch};
 use crate::broker::protocol::Batch;
 use crate::plan::Compression;
 
-/// Codecs that are built in, and that the message codec can read in tests.
+/// Compression codecs that are built in, and that the message codec supports in tests.
 pub(super) fn codecs() -> impl Strategy<Value = Compression> {
     prop::sample::select(&[Compression::None, Compression::Gzip, Compression::Snappy][..])
 }
@@ -37,7 +37,7 @@ pub(super) fn payloads(batch: &Batch) -> Vec<Vec<u8>> {
     begins.zip(&batch.ends).map(|(a, b)| batch.bytes[a as usize..*b as usize].to_vec()).collect()
 }
 
-/// A batch as a log has it: with the offset of its first record.
+/// A batch in a log, with the offset of its first record.
 pub(super) fn in_log(batch: &Batch, facts: &BatchFacts, base_offset: i64) -> Vec<u8> {
     let (mut out, mut memory) = (Vec::new(), BatchMemory::default());
     PreparedBatch::new(batch, facts, &mut memory).expect("a batch").put(&mut out);
@@ -45,17 +45,17 @@ pub(super) fn in_log(batch: &Batch, facts: &BatchFacts, base_offset: i64) -> Vec
     out
 }
 
-/// The same, appended in this epoch of the leader.
+/// A batch in a log, appended in this leader epoch.
 pub(crate) fn batch_in_log(batch: &Batch, base_offset: i64, epoch: i32) -> Vec<u8> {
     let compression = Compression::None;
     let facts = BatchFacts { timestamp_ms: 1, producer: None, compression };
     let mut out = in_log(batch, &facts, base_offset);
-    // Behind the offset and the length; the checksum leaves it out.
+    // The leader epoch is after offset and length, and not covered by the checksum.
     out[12..16].copy_from_slice(&epoch.to_be_bytes());
     out
 }
 
-/// Changes to bytes: some get other bits, and the end may be cut off.
+/// Changes some bits, and may truncate the bytes.
 pub(super) type Changes = (Vec<(prop::sample::Index, u8)>, prop::sample::Index, bool);
 
 pub(super) fn changes() -> impl Strategy<Value = Changes> {

@@ -1,4 +1,4 @@
-//! Produce in each version, against the message codec.
+//! Produce in each version, compared with the message codec.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ fn versions() -> std::ops::RangeInclusive<i16> {
     Api::Produce.ours().min..=Api::Produce.ours().max
 }
 
-/// The one partition of most responses here.
+/// The only partition of most responses here.
 const FOURTH: [PartitionId; 1] = [PartitionId(4)];
 
 /// A response as a broker sends it in `version`.
@@ -71,7 +71,7 @@ fn response(version: i16, error: i16, offset: i64, message: Option<&str>) -> Vec
     encoded(version, response, vec![partition])
 }
 
-/// A response that answers these partitions.
+/// A response for these partitions.
 fn encoded(
     version: i16,
     response: ProduceResponse,
@@ -194,8 +194,8 @@ fn an_answer_for_something_else_is_refused() {
     assert!(produced(&bytes[..bytes.len() - 1], 9, "lanes", fourth()).is_err());
 }
 
-/// The offsets with which batches for the partitions `asked` are answered, by a response for `answered`. The offset of each
-/// partition is 100 times its number.
+/// The offsets for batches of the partitions `asked` in a response for the partitions `answered`. The offset of each
+/// partition is 100 times its id.
 fn offsets(version: i16, asked: [u32; 3], answered: [i32; 3]) -> Result<Vec<i64>, WireError> {
     let answer = |index: i32| {
         PartitionProduceResponse::default()
@@ -221,10 +221,10 @@ fn each_batch_gets_its_own_answer_in_any_order_of_the_answers() {
 fn answers_that_are_not_one_for_each_batch_are_refused() {
     let refused = Err(WireError::Malformed("the partitions of a produce response"));
     for version in versions() {
-        // Twice, also where the other answers fit.
+        // A partition is in the response twice, also with correct others.
         assert_eq!(offsets(version, [7, 2, 5], [7, 2, 2]), refused);
         assert_eq!(offsets(version, [7, 2, 5], [7, 7, 7]), refused);
-        // For a partition that was never asked for.
+        // The response has a partition that is not in the request.
         assert_eq!(offsets(version, [7, 2, 5], [7, 2, 6]), refused);
         assert_eq!(offsets(version, [7, 2, 5], [0, 2, 5]), refused);
     }

@@ -1,5 +1,5 @@
-//! The codec against a cluster: with `BOOTSTRAP` in the environment, each version of each api is spoken to its first
-//! broker. A cluster of one broker is expected, because leaders are not looked for.
+//! The codec on a cluster: with `BOOTSTRAP` in the environment, each version of each API is sent to its first broker.
+//! The cluster must have one broker, because the tests do not search for leaders.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -33,7 +33,7 @@ use crate::plan::{Acks, Assignor, Compression};
 const TRIES: u32 = 50;
 const PARTITIONS: i32 = 3;
 
-/// A connection on which one request is answered before the next is sent.
+/// A connection with one request in flight at a time.
 struct Conversation {
     stream: TcpStream,
     buffer: FrameBuffer,
@@ -77,7 +77,7 @@ impl Conversation {
         metadata(&body, version, &topic).expect("metadata")
     }
 
-    /// Asks until the coordinator has loaded the group.
+    /// Retries until the coordinator has loaded the group.
     fn group(&mut self, version: i16, request: &GroupRequest) -> GroupResponse {
         let topic = self.topic.clone();
         let context = GroupContext {
@@ -117,14 +117,14 @@ fn a_cluster_understands_each_version() {
     }
 }
 
-/// The versions that both sides speak.
+/// The versions that both sides support.
 fn both(known: &BrokerVersions, api: Api) -> std::ops::RangeInclusive<i16> {
     let lowest = (api.ours().min..=api.ours().max).find(|version| known.speaks(api, *version));
     lowest.expect("a version")..=known.version(api).expect("a version")
 }
 
 fn versions(broker: &mut Conversation) -> BrokerVersions {
-    // A version that no broker knows.
+    // A version that no broker supports.
     let body = broker.call((Api::ApiVersions, 99), |out| put_api_versions(out, 3));
     assert_eq!(api_versions(&body, 99), Ok(VersionsAnswer::AskAgain(3)));
     let mut last = None;
@@ -149,7 +149,7 @@ fn topics(broker: &mut Conversation, known: &BrokerVersions) -> MetadataAnswer {
         let body = broker.call((Api::CreateTopics, version), write);
         let result = created_topic(&body, version, &name).expect("an answer");
         let code = result.err().map(|(error, _)| error.code());
-        // TOPIC_ALREADY_EXISTS after the first.
+        // All requests after the first one get TOPIC_ALREADY_EXISTS.
         assert_eq!(code, (turn > 0).then_some(36), "version {version}");
     }
     for version in both(known, Api::CreatePartitions) {
@@ -173,12 +173,12 @@ fn topics(broker: &mut Conversation, known: &BrokerVersions) -> MetadataAnswer {
     panic!("no leaders for {name}")
 }
 
-/// Sends a batch to partition 0 in each version and with each codec; returns the payloads.
+/// Sends a batch to partition 0 in each version and with each codec. Returns the payloads.
 fn records(broker: &mut Conversation, known: &BrokerVersions) -> Vec<Vec<u8>> {
     let topic = broker.topic.clone();
     let mut ids = Vec::new();
     for version in both(known, Api::InitProducerId) {
-        // A new cluster has no ids to give at first.
+        // A new cluster has no producer ids at first.
         let id = (0..TRIES).find_map(|_| {
             let write = |out: &mut Vec<u8>| put_init_producer_id(out, version, None);
             let body = broker.call((Api::InitProducerId, version), write);
@@ -220,7 +220,7 @@ fn records(broker: &mut Conversation, known: &BrokerVersions) -> Vec<Vec<u8>> {
                 timestamp_ms: 1_700_000_000_000,
                 compression: *compression,
             };
-            // Twice: the second is a duplicate, and has the offset of the first.
+            // The batch is sent twice. The second one is a duplicate, and gets the offset of the first one.
             for _ in 0..2 {
                 let body = broker.call::<ProduceError>((Api::Produce, version), |out| {
                     put_produce(out, version, &batches, &context, &mut BatchMemory::default())
@@ -263,11 +263,11 @@ fn read_back(
         rack: "",
     };
     let mut memory = FetchMemory::default();
-    // A broker gives zstd from Fetch 10 on.
+    // A broker returns zstd from Fetch 10 on.
     let least = if cfg!(feature = "zstd") { 10 } else { 0 };
     for version in both(known, Api::Fetch).filter(|version| *version >= least) {
         let mut found = Vec::new();
-        // In the middle of the first batch.
+        // The offset is in the middle of the first batch.
         let mut next = 1;
         while next < sent.len() as i64 {
             let slot = |id, offset| FetchSlot::new(PartitionId(id), offset);
@@ -298,7 +298,7 @@ fn classic_group(broker: &mut Conversation, known: &BrokerVersions) {
     for version in both(known, Api::FindCoordinator) {
         let write = |out: &mut Vec<u8>| put_find_coordinator(out, version, &group);
         let body = broker.call((Api::FindCoordinator, version), write);
-        // The topic of offsets may not be there at first.
+        // The offsets topic may not exist at first.
         coordinator(&body, version, &group).expect("an answer").ok();
     }
     let mut join = Join {

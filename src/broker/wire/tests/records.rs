@@ -1,4 +1,4 @@
-//! Record batches against the message codec, and damaged ones.
+//! Record batches, compared with the message codec, and damaged ones.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ fn only_error(bytes: &[u8]) -> RecordsError {
     error
 }
 
-/// Writes the right checksum into a batch that has been changed.
+/// Writes the right checksum into a changed batch.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let checksum = crc32c::crc32c(&bytes[CHECKED_FROM..]);
     bytes[CHECKSUM_AT..CHECKED_FROM].copy_from_slice(&checksum.to_be_bytes());
@@ -227,14 +227,14 @@ proptest! {
         for batch in RecordBatches::new(&bytes).map_while(Result::ok) {
             let mut plain = Vec::new();
             let _ = read(&batch, &mut plain);
-            // Only what the checksum does not cover can have been changed otherwise.
+            // Otherwise the change is in bytes that the checksum does not cover.
             prop_assert!(is_sealed || bytes[CHECKED_FROM..whole.len()] == whole[CHECKED_FROM..]);
         }
     }
 
     #[test]
     fn no_bytes_make_it_panic(bytes: Vec<u8>, offset: i64) {
-        // A header that leads to the fields behind it.
+        // A valid header, so that the decoder reads the fields behind it.
         let mut framed = offset.to_be_bytes().to_vec();
         framed.extend((bytes.len() as u32 + 9).to_be_bytes());
         framed.extend([0, 0, 0, 0, 2, 0, 0, 0, 0]);
@@ -272,7 +272,7 @@ fn what_is_wrong_with_a_batch_is_said() {
     assert_eq!(message(&with(16, &[1])), "the batch at offset 3 has the old format 1");
     assert!(message(&with(8, &(-1i32).to_be_bytes())).ends_with("its length is negative"));
     assert!(message(&with(8, &8i32.to_be_bytes())).ends_with("shorter than its header"));
-    // The checksum is right in all that follows.
+    // All following batches have the right checksum.
     let many = sealed(with(57, &1_000_000i32.to_be_bytes()));
     assert!(message(&many).ends_with("more records than offsets"));
     let mut many = with(57, &1_000_000i32.to_be_bytes());

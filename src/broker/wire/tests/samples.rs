@@ -1,4 +1,4 @@
-//! Responses of a broker, one for each api and version, encoded by the message codec.
+//! Responses of a broker, one for each API and version, encoded by the message codec.
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
@@ -43,7 +43,7 @@ use super::super::consumer_protocol::{assignment_bytes, subscription_bytes};
 use super::super::versions::Api;
 use crate::base::PartitionId;
 
-/// The id of the topic in samples.
+/// The id of the topic in the samples.
 pub(super) const TOPIC_ID: [u8; 16] = [7; 16];
 
 fn text(text: &'static str) -> StrBytes {
@@ -56,7 +56,7 @@ fn bytes(message: &impl Encodable, version: i16) -> Vec<u8> {
     out.to_vec()
 }
 
-/// A response of a message codec's api in `version`, with this error wherever there is room for one.
+/// A response of an API of the message codec in `version`, with this error in each field for an error.
 pub(super) fn sample(api: Api, version: i16, error: i16) -> Vec<u8> {
     match api {
         Api::Metadata => bytes(&metadata(version, error), version),
