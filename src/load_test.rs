@@ -1,4 +1,4 @@
-//! A scenario that a program or a `#[test]` runs by itself, without the command line.
+//! A scenario that a program or a `#[test]` runs without the command line.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::run::{Options, run};
 use crate::scenario::{Diagnostic, Source, Sources, load, render_all};
 use crate::summary::{Summary, Verdict};
 
-/// A scenario to be run, with what is laid over it.
+/// A scenario to be run, with its overrides.
 ///
 /// ```
 /// use lanekeeper::{BrokerKind, LoadTest, Verdict};
@@ -50,7 +50,7 @@ pub struct LoadTest {
 }
 
 impl LoadTest {
-    /// A scenario given as TOML. Messages call it `name`; without a last `.toml` it is the scenario's name.
+    /// A scenario as TOML text. Messages call it `name`. Without the ending `.toml`, that is the name of the scenario.
     pub fn from_text(name: impl Into<String>, text: impl Into<String>) -> LoadTest {
         LoadTest {
             source: Source { name: name.into(), text: text.into() },
@@ -75,46 +75,46 @@ impl LoadTest {
         Ok(LoadTest::from_text(source.name, source.text))
     }
 
-    /// Sets a value over the scenario, as `--set` does: `run.duration=10s`.
+    /// Overrides a value of the scenario, as `--set` does: `run.duration=10s`.
     #[must_use]
     pub fn set(mut self, setting: impl Into<String>) -> LoadTest {
         self.set.push(setting.into());
         self
     }
 
-    /// The broker. Without it, the embedded one, or the cluster of [`LoadTest::bootstrap`] if there is one.
+    /// The broker. The default is the embedded one, or the cluster of [`LoadTest::bootstrap`] if that is set.
     ///
-    /// On [`BrokerKind::SIM`] a run takes a fraction of a second, and is the same each time. On the others it takes as
-    /// long as the scenario says, and Ctrl-C ends it in order.
+    /// On [`BrokerKind::SIM`] a run takes a fraction of a second, and is the same each time. On the others it takes the
+    /// time that the scenario has, and Ctrl-C ends it in order.
     #[must_use]
     pub fn broker(mut self, broker: BrokerKind) -> LoadTest {
         self.overrides.broker = Some(broker);
         self
     }
 
-    /// Addresses of a real cluster: `host:port`, separated by commas.
+    /// The addresses of a real cluster: `host:port`, separated by commas.
     #[must_use]
     pub fn bootstrap(mut self, addresses: impl Into<String>) -> LoadTest {
         self.overrides.bootstrap = Some(addresses.into());
         self
     }
 
-    /// The client library; without it [`ClientKind::Rdkafka`].
+    /// The client library. The default is [`ClientKind::Rdkafka`].
     #[must_use]
     pub fn client(mut self, client: ClientKind) -> LoadTest {
         self.overrides.client = Some(client);
         self
     }
 
-    /// A file with client properties for a real cluster, as `--client-config` takes it. Variables such as
-    /// `LANEKEEPER_CLIENT_SASL_PASSWORD` hold with and without it.
+    /// A file with client properties for a real cluster, as for `--client-config`. Variables such as
+    /// `LANEKEEPER_CLIENT_SASL_PASSWORD` apply with and without it.
     #[must_use]
     pub fn client_config(mut self, path: impl Into<PathBuf>) -> LoadTest {
         self.client_config = Some(path.into());
         self
     }
 
-    /// What consumers do with records, in the place of the scenario's `work`.
+    /// The handlers of records, which replace the scenario's `work`.
     #[must_use]
     pub fn handlers(mut self, handlers: Handlers) -> LoadTest {
         self.handlers = Some(handlers);
@@ -122,33 +122,33 @@ impl LoadTest {
     }
 
     /// Allows `exec` faults to run their commands, and client properties that load code, run a command, open files or
-    /// reach other servers. Without it a scenario with one of them is refused.
+    /// reach other servers. Without it, a scenario with one of them is rejected.
     #[must_use]
     pub fn allow_exec(mut self) -> LoadTest {
         self.may_execute = true;
         self
     }
 
-    /// Allows the run to write into a topic that exists already.
+    /// Allows the run to write into an existing topic.
     #[must_use]
     pub fn allow_existing_topic(mut self) -> LoadTest {
         self.overrides.allow_existing_topic = true;
         self
     }
 
-    /// Reads the scenario and makes its plan without running it. Gives what is worth knowing about the scenario and
-    /// keeps it from nothing: settings without an effect, for example.
+    /// Reads the scenario and makes its plan without running it. Returns the warnings, for example about settings
+    /// without an effect.
     ///
     /// # Errors
-    /// [`Error::Input`]: the scenario or the client properties are wrong, or not allowed; the message has everything
-    /// that is wrong, with lines and remedies.
+    /// [`Error::Input`]: the scenario or the client properties are wrong, or not allowed. The message has every mistake
+    /// with its line and remedy.
     pub fn check(&self) -> Result<Vec<String>, Error> {
         self.planned().map(|planned| planned.warnings)
     }
 
-    /// Runs the scenario to its end. What [`LoadTest::check`] gives is among the warnings of the summary.
+    /// Runs the scenario to its end. The summary has the warnings of [`LoadTest::check`].
     ///
-    /// An expectation that does not hold is no error: [`Summary::verdict`] says so.
+    /// An expectation that does not hold is no error: [`Summary::verdict`] shows it.
     ///
     /// # Errors
     /// There is no summary: the scenario is wrong ([`Error::Input`]), a cluster cannot be reached
@@ -161,10 +161,10 @@ impl LoadTest {
         Ok(summary)
     }
 
-    /// Runs the scenario in a `#[test]`, and gives the summary of a run that has passed.
+    /// Runs the scenario in a `#[test]`. Returns the summary of a run that has passed.
     ///
     /// # Panics
-    /// With the full report if the verdict is another one, and with the message of an [`Error`].
+    /// If the verdict is another one, with the full report. If there is an [`Error`], with its message.
     #[track_caller]
     pub fn assert_passes(self) -> Summary {
         let summary = self.run().unwrap_or_else(|error| panic!("{error}"));
@@ -202,15 +202,15 @@ impl LoadTest {
     }
 }
 
-/// What a scenario has become.
+/// The plan of a scenario.
 struct Planned {
     plan: Plan,
     client: ClientFile,
-    /// What is worth knowing about it.
+    /// Warnings about the scenario.
     warnings: Vec<String>,
 }
 
-/// The report of a run with everything there is, without colours, for a message.
+/// The full report of a run without colours, for a message.
 pub fn report_text(summary: &Summary) -> String {
     anstream::adapter::strip_str(&full_report(summary, None)).to_string()
 }
@@ -219,11 +219,11 @@ fn rendered(source: &Source, set: &[String], found: &[Diagnostic]) -> String {
     render_all(found, &Sources { file: source, overrides: set }, false)
 }
 
-/// A client file is a page of text; a file beyond this is something else.
+/// Largest size of a client file in bytes. A larger file is no list of properties.
 const LARGEST_BYTES: u64 = 1024 * 1024;
 
-/// The client properties from outside a scenario: of a file, if one is named, and of the environment. No message shows
-/// one of them later.
+/// The client properties from outside a scenario: from a file, if one is named, and from the environment. Later
+/// messages hide their values.
 pub(crate) fn client_properties(
     path: Option<&Path>,
     render: impl Fn(&Source, &[String], &[Diagnostic]) -> String,

@@ -23,9 +23,7 @@ impl BusyMember {
         let its = || summary.partitions.iter().filter(|it| it.consumer == Some(consumer));
         let partitions: Vec<u32> = its().map(|it| it.partition).collect();
         (partitions.len() > 1).then(|| BusyMember {
-            /// The member's consumer.
             consumer,
-            /// The partitions that it had last.
             partitions,
             needed: its().map(consumers_needed).sum(),
         })

@@ -1,4 +1,4 @@
-//! Whatever the rules are, every record has its answer, and every record of a log comes once and in order.
+//! With any rules, every sent record gets its answer, and every record of a log is read once and in order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn action() -> impl Strategy<Value = CallAction> {
     ]
 }
 
-/// What happens, and to which share of the calls of which partition.
+/// Rules: an action, the share of calls that it applies to, and a partition.
 fn rules(without_fatal: bool) -> impl Strategy<Value = Vec<(CallAction, f64, u32)>> {
     let rule = (action(), 0.05..1.0, 0..PARTITIONS);
     let kept = move |(action, ..): &(CallAction, f64, u32)| {
@@ -53,7 +53,7 @@ fn arm(active_faults: &ActiveFaults, call: Call, rules: &[(CallAction, f64, u32)
     }
 }
 
-/// Takes everything and answers it.
+/// Accepts and acknowledges every record.
 #[derive(Default)]
 struct Sink(Vec<(PartitionId, u64)>, Vec<Ack>);
 
@@ -79,7 +79,7 @@ impl ProducerPort for Sink {
     fn give_up(&mut self, _now: Time, _limit: Duration) {}
 }
 
-/// A log of `length` records in each partition, of which a client brings a few with each poll.
+/// A client of a log with `length` records in each partition, which returns a few with each poll.
 struct Source {
     length: i64,
     next: BTreeMap<PartitionId, i64>,
@@ -275,7 +275,7 @@ fn a_client_that_breaks_names_its_fault_for_every_consumer_it_reads_for() {
     assert_eq!(causes, [Some(4), Some(4)]);
 }
 
-/// A record with each poll, which has just arrived.
+/// Returns a record with each poll, which has just arrived.
 struct Timed(i64);
 
 impl ConsumerPort for Timed {
@@ -294,7 +294,8 @@ impl ConsumerPort for Timed {
     }
 }
 
-/// The time, and of each record when it was handed over and when it is said to have arrived, in milliseconds.
+/// The present time. For each record: offset, and the times in milliseconds at which it was handed over and at which it
+/// arrived.
 struct Times(Time, Vec<(i64, i64, i64)>);
 
 impl ConsumerEvents for Times {
@@ -335,6 +336,6 @@ fn a_delayed_record_is_in_the_client_later_and_what_comes_behind_it_waits_there(
         port.poll(times.0, Duration::ZERO, &mut times);
         times.0 = times.0 + STEP;
     }
-    // Number 1 is delayed by 3 ms; 2 and 3 had come when it was handed over.
+    // Record 1 is delayed by 3 ms. Records 2 and 3 had arrived when it was handed over.
     assert_eq!(times.1, [(0, 0, 0), (1, 4, 4), (2, 4, 2), (3, 4, 3), (4, 4, 4), (5, 5, 5)]);
 }

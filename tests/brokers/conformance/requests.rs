@@ -11,17 +11,17 @@
 //! The numbers may differ for these reasons:
 //!
 //! * **Produce, Fetch**: a record that is sent in time is a batch. On a slow machine a batch has several records, and
-//! there are fewer requests of both kinds. Batches for one broker share a request, and partitions of one leader share a
-//! fetch. There are never more batches than records, and one more fetch for each wait of 500 ms without a record.
+//!   there are fewer requests of both kinds. Batches for one broker share a request, and partitions of one leader share
+//!   a fetch. There are never more batches than records, and one more fetch for each wait of 500 ms without a record.
 //! * **Metadata**: the client repeats the request while a broker does not know the leaders of the new topic. Members of
-//! a group on a cluster also search for new partitions, every `topic.discover` and before they assign.
+//!   a group on a cluster also search for new partitions, every `topic.discover` and before they assign.
 //! * **FindCoordinator**: repeated while the cluster creates its offsets topic.
 //! * **JoinGroup, SyncGroup**: late members join in another generation, for which all others join again.
 //! * **OffsetFetch**: one for each assignment. The number of assignments depends on the order in which members join.
 //! * **LeaveGroup**: a simulation ends when all records are processed, and closes no client. It also lacks the last
-//! commit of a member.
+//!   commit of a member.
 //! * **Heartbeat, OffsetCommit**: sent in intervals. The run on the cluster has more of them, because it takes longer
-//! by its startup.
+//!   by its startup.
 //!
 //! A consumer that a fault kills or stops is restarted in both runs. The requests of its successor are included in the
 //! comparison.

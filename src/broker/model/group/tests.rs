@@ -1,4 +1,4 @@
-//! A group of native members around the coordinator: both sides of the protocol.
+//! Groups of native members and a coordinator: both sides of the protocol.
 
 use proptest::prelude::*;
 
@@ -30,22 +30,22 @@ fn settings(assignor: Assignor, instance: Option<&str>) -> MemberSettings {
     }
 }
 
-/// A group with its members; messages take no time.
+/// A group with its members. Messages take no time.
 struct World {
     group: GroupCoordinator,
     members: Vec<Box<dyn MemberProtocol>>,
     now: Time,
-    /// Whose answer a ticket brings.
+    /// The member that gets the response with a ticket.
     waiting: BTreeMap<Ticket, usize>,
     next: u64,
-    /// Members whose process is gone.
+    /// Members whose process has ended.
     dead: Vec<usize>,
-    /// What each member was told, but for the assignments.
+    /// The events of each member, except assignments.
     told: Vec<Vec<MemberEvent>>,
-    /// Offset of every partition: what its reader has processed.
+    /// Processed offset of every partition.
     processed: i64,
     started_at: BTreeMap<PartitionId, Option<Offset>>,
-    /// What the topic has.
+    /// Number of partitions of the topic.
     partitions: u32,
 }
 
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// A coordinator whose timeouts for the consumer protocol are those of the classic one.
+    /// A coordinator whose time-outs for the consumer protocol are those of the classic one.
     fn coordinator() -> GroupCoordinator {
         let consumer = ConsumerGroupSettings { session_timeout: SESSION, heartbeat_interval: BEAT };
         let settings = GroupSettings { consumer, ..GroupSettings::default() };
@@ -89,7 +89,7 @@ impl World {
         self.members.len() - 1
     }
 
-    /// Carries messages until there are none.
+    /// Delivers messages until there are none.
     fn turn(&mut self) {
         for _ in 0..10_000 {
             let mut quiet = true;
@@ -183,7 +183,8 @@ fn a_crash_is_found_out_by_the_session_time_out_and_stops_all_members_once() {
     world.dead.push(1);
     let generation = world.group.generation();
     (0..3).for_each(|at| _ = world.was_told(at));
-    // It beat within the last 2 s, so it is out after 4 to 6 s, and the others hear of it within 2 s more.
+    // Its last heartbeat was within the last 2 s. So its session ends after 4 to 6 s, and the others learn of it within
+    // 2 s more.
     world.run_for(4.0);
     assert_eq!(world.group.generation(), generation);
     world.run_for(4.1);
@@ -218,7 +219,7 @@ fn new_partitions_are_dealt_out_when_a_leader_has_seen_them() {
             world.run_for(10.0);
         }
         assert_eq!(world.sizes(), [6, 7, 7]);
-        // Followers have nothing new to say; cooperative ones have: what they own.
+        // Followers join with nothing new, except cooperative ones, which send the partitions that they own.
         let more = world.group.generation() - before;
         assert!(more == 1 || assignor == Assignor::CooperativeSticky && more < 4, "{more}");
         assert_eq!(world.started_at.len(), 20);
@@ -296,7 +297,7 @@ fn a_member_that_is_cut_off_gives_up_by_itself_after_the_session_time_out() {
     let had = member.owned().to_vec();
     assert_eq!(had.len(), 18);
     let _ = member.events();
-    // From here on there is no answer.
+    // From here on, the member gets no response.
     let cut_off = now;
     while member.events().is_empty() && now < cut_off + SESSION * 2 {
         now = now + Duration::from_millis(100);
@@ -339,8 +340,8 @@ fn commits_of_an_older_generation_are_refused() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whichever members come, leave or crash: no partition has two owners, generations only grow, and once it is quiet all
-    /// partitions are owned by those who are alive.
+    /// Members join, leave and crash. No partition has two owners, generations only grow, and after the last event the
+    /// live members own all partitions.
     #[test]
     fn a_group_always_finds_its_peace(
         cooperative in any::<bool>(),
@@ -372,7 +373,8 @@ proptest! {
             prop_assert_eq!(owned.len(), all, "a partition has two owners");
         }
         world.arrive(settings(assignor, None));
-        // Session timeouts, and the 5 minutes a newcomer that died while it joined is waited for.
+        // The session time-outs, and the 5 minutes for which the group waits for a new member that crashed while it
+        // joined.
         world.run_for(640.0);
         prop_assert!(world.group.is_stable());
         let alive: Vec<usize> =

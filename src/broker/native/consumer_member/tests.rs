@@ -1,4 +1,4 @@
-//! A member against answers that a test writes down.
+//! A member with the responses that a test gives.
 
 use super::*;
 
@@ -37,8 +37,8 @@ fn refused(error: GroupError) -> GroupResponse {
     GroupResponse::ConsumerHeartbeat(Err(error))
 }
 
-/// The requests of a member, in short. A heartbeat has the epoch, `all` with the member's settings, and what it says it
-/// has.
+/// The requests of a member as short texts. A heartbeat has the epoch, `all` if it has the member's settings, and the
+/// partitions that it reports.
 fn requests(member: &mut ConsumerMember) -> Vec<String> {
     let one = |request| match request {
         GroupRequest::ConsumerHeartbeat(ConsumerHeartbeat { member, settings, owned }) => {
@@ -62,7 +62,7 @@ fn requests(member: &mut ConsumerMember) -> Vec<String> {
     member.outbox().into_iter().map(one).collect()
 }
 
-/// A member in epoch 1 that has these partitions and has said so; nothing is under way.
+/// A member in epoch 1 that has confirmed these partitions, without a request in flight.
 fn up(instance_id: Option<&str>, owned: &[u32]) -> ConsumerMember {
     let mut member = member(instance_id);
     member.tick(at(0));
@@ -93,10 +93,10 @@ fn it_joins_takes_what_it_is_given_and_says_so_at_once() {
     member.receive(accepted(4, None), at(5));
     assert_eq!(member.tick(at(5)), at(5_005));
     assert_eq!(requests(&mut member), [""; 0]);
-    // Nothing is new: the heartbeat says only that it is there.
+    // Nothing has changed, so the heartbeat has only the epoch.
     member.tick(at(5_005));
     assert_eq!(requests(&mut member), ["epoch 4"]);
-    // None is sent before that is answered.
+    // No other is sent before its response.
     assert_eq!(member.tick(at(20_000)), Time::NEVER);
     assert_eq!(requests(&mut member), [""; 0]);
 }
@@ -108,7 +108,7 @@ fn it_gives_up_with_a_last_commit_before_it_takes_what_is_new() {
     member.receive(accepted(2, Some(&[2, 3])), at(5_001));
     assert_eq!(member.events(), [MemberEvent::Revoke(ids(&[1]))]);
     assert_eq!(requests(&mut member), ["epoch 1"]);
-    // While the consumer is at work heartbeats do not say that anything has changed.
+    // While the consumer gives up partitions, heartbeats report no change.
     member.tick(at(10_001));
     assert_eq!(requests(&mut member), ["epoch 2"]);
     member.receive(accepted(2, None), at(10_002));
@@ -160,11 +160,11 @@ fn a_member_that_is_fenced_or_unknown_loses_everything_and_joins_again() {
         member.tick(at(5_000));
         member.receive(refused(error), at(5_001));
         assert_eq!(member.events(), [MemberEvent::Lost(ids(&[1, 2]))], "{error:?}");
-        // Another member may have come further.
+        // Another member may have committed later offsets, so these are dropped.
         member.commit(offsets(&[(1, 5)]));
         member.tick(at(5_001));
         assert_eq!(requests(&mut member), ["epoch 1", "epoch 0 all has []"]);
-        // A coordinator that refuses the join as well is asked later.
+        // After a rejected join, the next attempt is later.
         member.receive(refused(error), at(5_002));
         assert_eq!(member.tick(at(5_002)), at(10_002));
         assert_eq!(requests(&mut member), [""; 0]);
@@ -214,8 +214,8 @@ fn after_a_lost_heartbeat_or_with_a_new_coordinator_everything_is_said_again() {
     assert_eq!(member.overdue(Duration::from_secs(30)), Some(at(35_000)));
     member.commit(offsets(&[(1, 5)]));
     member.outbox();
-    // No answer comes, or the coordinator has moved. Its epoch may be out of date by one: a heartbeat that says what the
-    // member has is accepted nevertheless.
+    // The response is lost, or the coordinator has moved. The member's epoch may be the previous one, which the
+    // coordinator accepts with the right partitions.
     member.disconnected();
     assert!(!member.is_asking() && member.events().is_empty(), "it reads on");
     assert_eq!(member.owned(), ids(&[1, 2]));
@@ -247,7 +247,7 @@ fn a_join_that_is_not_answered_is_sent_again() {
     assert_eq!(requests(&mut member), ["epoch 0 all has []"]);
 }
 
-/// Kafka's coordinator refuses a static member that it knows, unless that has left for a while.
+/// Kafka's coordinator rejects a join with a known instance id, unless its member has left temporarily.
 #[test]
 fn a_static_member_that_may_be_known_leaves_before_it_joins_again() {
     let again = ["epoch -2", "epoch 0 all has []"];
@@ -257,11 +257,11 @@ fn a_static_member_that_may_be_known_leaves_before_it_joins_again() {
     member.disconnected();
     member.tick(at(100));
     assert_eq!(requests(&mut member), again);
-    // The join had not arrived.
+    // The join had not reached the coordinator.
     member.receive(refused(GroupError::UnknownMemberId), at(101));
     member.receive(accepted(1, Some(&[])), at(101));
     assert!(member.is_up() && member.events().is_empty());
-    // Fenced, it is a member still.
+    // A fenced member is still in the group.
     member.tick(at(6_000));
     assert_eq!(requests(&mut member), ["epoch 1"]);
     member.receive(refused(GroupError::FencedMemberEpoch), at(6_001));
@@ -269,7 +269,7 @@ fn a_static_member_that_may_be_known_leaves_before_it_joins_again() {
     assert_eq!(requests(&mut member), again);
     member.receive(accepted(-2, None), at(6_002));
     member.receive(accepted(2, Some(&[])), at(6_002));
-    // Its goodbye may not have arrived. One that was answered is not repeated.
+    // A leave request without a response is repeated, and one with a response is not.
     member.poll_timed_out();
     assert_eq!(requests(&mut member), ["epoch -2"]);
     member.disconnected();
@@ -286,7 +286,7 @@ fn a_static_member_that_may_be_known_leaves_before_it_joins_again() {
     assert_eq!(requests(&mut member), ["epoch 0 all has []"]);
 }
 
-/// Its predecessor could not say that it leaves, and has the place until its session is over.
+/// Its predecessor sent no leave request, and holds the instance id until the end of its session.
 #[test]
 fn a_static_member_waits_for_its_place_as_long_as_a_session_may_last() {
     let taken = || refused(GroupError::Rejected("UnreleasedInstanceId"));
@@ -301,7 +301,7 @@ fn a_static_member_waits_for_its_place_as_long_as_a_session_may_last() {
     member.tick(at(60_000));
     member.receive(taken(), at(60_000));
     assert_eq!(member.events(), [MemberEvent::Refused("UnreleasedInstanceId")]);
-    // Once it has had its place, it waits anew.
+    // After it has held the instance id, the time of a wait begins again.
     let mut member = up(Some("static"), &[]);
     member.tick(at(70_000));
     member.receive(refused(GroupError::UnknownMemberId), at(70_001));
@@ -321,7 +321,7 @@ fn one_that_leaves_while_it_waits_to_join_again_says_so() {
         let mut member = member(instance);
         member.tick(at(0));
         member.outbox();
-        // The join may have arrived.
+        // The join may have reached the coordinator.
         member.disconnected();
         member.leave();
         assert_eq!(requests(&mut member), [epoch]);
@@ -337,7 +337,7 @@ fn a_last_commit_that_is_not_answered_is_sent_again() {
     member.outbox();
     member.disconnected();
     member.tick(at(5_100));
-    // It still has what it gives up, because that is not committed.
+    // It still reports the partitions that it gives up, because their commit is not confirmed.
     assert_eq!(requests(&mut member), ["commit 2 [(1, 17)]", "epoch 2 all has [1, 2]"]);
     member.receive(GroupResponse::Done(Ok(())), at(5_101));
     member.receive(accepted(2, Some(&[2])), at(5_102));
@@ -355,12 +355,12 @@ fn a_commit_whose_epoch_is_out_of_date_is_sent_again_a_few_times() {
     member.receive(accepted(2, None), at(5_001));
     member.receive(stale(), at(5_001));
     assert_eq!(requests(&mut member), ["commit 2 [(1, 5), (2, 6)]"]);
-    // Its epoch is the one the member knows: the next heartbeat brings another one, and a later commit follows.
+    // The commit had the member's epoch, so it is repeated after the next heartbeat with a new one.
     member.receive(stale(), at(5_002));
     assert_eq!(requests(&mut member), [""; 0]);
     member.tick(at(5_002));
     assert_eq!(requests(&mut member), ["epoch 2"]);
-    // However often the epoch changes, a commit is sent a few times and not more.
+    // A commit is sent a few times at most, even if the epoch changes each time.
     member.receive(accepted(3, None), at(5_003));
     member.commit(offsets(&[(1, 7)]));
     let mut sent = requests(&mut member);
@@ -404,7 +404,7 @@ fn it_leaves_and_a_static_member_says_that_it_comes_back() {
         assert_eq!(member.tick(at(60_000)), Time::NEVER);
         assert_eq!(requests(&mut member), [""; 0]);
     }
-    // Its join may have arrived: the coordinator knows it by the id it has made itself.
+    // Its join may have reached the coordinator, which knows it by the id that the member has generated.
     let mut joining = member(None);
     joining.tick(at(0));
     joining.leave();
@@ -432,7 +432,7 @@ fn without_polls_it_leaves_and_with_the_next_one_it_is_back() {
     member.poll_timed_out();
     assert_eq!(member.events(), [MemberEvent::Lost(ids(&[1]))]);
     assert_eq!(requests(&mut member), ["epoch 1", "epoch -1"]);
-    // The answer to what it was before means nothing.
+    // A response to a request before it left is ignored.
     member.receive(accepted(2, Some(&[1, 2])), at(5_001));
     assert_eq!(member.tick(at(5_001)), Time::NEVER);
     member.asked_for_records();
@@ -455,7 +455,7 @@ fn partitions_of_a_topic_that_is_not_known_yet_are_taken_when_it_is() {
     assert!(member.waits_for_topic());
     member.topic_is_known(18);
     assert!(!member.waits_for_topic());
-    // A topic that stays unknown is asked for once for each heartbeat.
+    // While a topic is unknown, each heartbeat requests the assignment again.
     assert_eq!(member.tick(at(5_002)), at(10_001));
     member.tick(at(10_001));
     assert_eq!(requests(&mut member), ["epoch 2 all has []"]);

@@ -17,7 +17,7 @@ fn plan() -> Plan {
 
 /// A client that knows its leader and its producer id.
 fn client() -> NativeProducer {
-    let mut client = NativeProducer::new(&plan().load, 1, Profile::default());
+    let mut client = NativeProducer::new(&plan().load, 1, NativeSettings::default());
     client.tick(NOW);
     client.outbox().clear();
     client.receive(0, Response::Metadata(vec![Some(0)]), &(), NOW);

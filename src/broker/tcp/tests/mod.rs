@@ -1,4 +1,4 @@
-//! Native clients against brokers that close, keep silent, or send what no broker sends.
+//! Native clients with brokers that close connections, do not respond, or send invalid bytes.
 
 mod full_socket;
 mod moves;
@@ -27,7 +27,8 @@ use crate::measure::RequestCounter;
 use crate::plan::{Assignor, Compression, Overrides, Plan, compile};
 use crate::scenario::Source;
 
-/// A broker that does this to each connection, and how many it has had. It ends with the process.
+/// Starts a broker that calls `answer` for each connection. Returns its port and the count of connections. It ends with
+/// the process.
 fn broker(answer: fn(&mut TcpStream)) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -61,7 +62,7 @@ fn plan() -> Plan {
     compile(&source, &[], &Overrides::default()).0.expect("a plan")
 }
 
-/// A producer's client of a cluster that is one broker at this port.
+/// The transport of a producer on a cluster with one broker at this port.
 fn transport(port: u16, clock: Clock) -> Transport<NativeProducer> {
     let endpoint = Endpoint { node_id: 1, host: "127.0.0.1".to_owned(), port: i32::from(port) };
     let mut brokers = Brokers::default();
@@ -76,7 +77,7 @@ fn transport(port: u16, clock: Clock) -> Transport<NativeProducer> {
     Transport::new(vec![client], brokers, topic(clock), (clock, counter)).expect("descriptors")
 }
 
-/// A producer that has to do with one such broker for a while: the connections it made, and the errors it counted.
+/// Runs a producer with such a broker for a second. Returns the number of connections, and the errors that it counted.
 fn for_a_while(answer: fn(&mut TcpStream)) -> (usize, Answers) {
     let (port, connections) = broker(answer);
     let clock = Clock::start();
@@ -84,7 +85,7 @@ fn for_a_while(answer: fn(&mut TcpStream)) -> (usize, Answers) {
     let mut answers = Answers::default();
     let end = clock.now() + Duration::from_secs(1);
     let mut now = clock.now();
-    // A turn ends with an event or when something is due: a loop that spins would need far more of them.
+    // A turn ends with an event, or when the client has to act. A busy loop would need far more turns.
     for _ in 0..10_000 {
         if now >= end {
             break;
@@ -109,18 +110,18 @@ fn a_broker_that_sends_nonsense_is_asked_again_with_increasing_pauses() {
     let nonsense: [fn(&mut TcpStream); 4] = [
         // A frame of 2 GiB.
         |stream| drop((read_request(stream), stream.write_all(&i32::MAX.to_be_bytes()))),
-        // An answer to a question that was not asked.
+        // A response without a request.
         |stream| drop((read_request(stream), stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 9]))),
-        // Another protocol.
+        // A response in another protocol.
         |stream| {
             drop((read_request(stream), stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")));
         },
-        // Nothing at all: it closes.
+        // It closes the connection without a response.
         |_| (),
     ];
     for answer in nonsense {
         let (connections, answers) = for_a_while(answer);
-        // 20, 40, 80 ... ms apart: six in the first second, and a few more where a pause is cut short.
+        // Attempts are 20, 40, 80 ... ms apart: six in the first second, and a few more if a pause is shortened.
         assert!((2..20).contains(&connections), "{connections} connections");
         assert!(answers.errors.contains_key("BrokerTransportFailure"), "{:?}", answers.errors);
     }
@@ -142,7 +143,7 @@ fn what_is_given_up_is_answered_at_once() {
         is_alone: true,
     };
     std::thread::sleep(Duration::from_millis(1));
-    // Never later than the look at the sockets, however slow the machine is.
+    // It is answered before the next check of the sockets, also on a slow machine.
     let now = clock.now();
     port.send(now, &record).expect("room");
     let mut answers = Answers::default();
@@ -181,7 +182,7 @@ fn a_cluster_that_does_not_speak_the_protocol_is_not_found_and_the_reason_is_sai
     assert!(said("nowhere.invalid").contains("nowhere.invalid:9092"), "{errors:?}");
 }
 
-/// What a user is told about an address at which this answers.
+/// The message about an address at which `answer` is called.
 fn connection_failure(answer: fn(&mut TcpStream)) -> String {
     let (port, _) = broker(answer);
     let clock = Clock::start();

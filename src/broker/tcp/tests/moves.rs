@@ -1,4 +1,4 @@
-//! Leaders that move, brokers that join, quotas and logs that were cut, as a scripted cluster has them.
+//! Leaders that move, brokers that join, quotas, and truncated logs, on a scripted cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::broker::{
 use crate::measure::{Outcome, RequestCounter};
 use crate::plan::LoadPlan;
 
-/// Longer than anything here takes.
+/// Longest wait of a test.
 const LONG: Duration = Duration::from_secs(20);
 
 pub(super) fn script() -> Script {
@@ -36,7 +36,7 @@ pub(super) fn script() -> Script {
     }
 }
 
-/// Clients that know broker 1, as after asking for the brokers.
+/// A transport whose client knows broker 1, as after the first metadata.
 fn transport<C: crate::broker::protocol::Client>(
     cluster: &ScriptedCluster,
     client: impl FnOnce(NativeSettings) -> C,
@@ -59,7 +59,7 @@ fn transport_with<C: crate::broker::protocol::Client>(
     Transport::new(clients, brokers, topic(clock), (clock, counter)).expect("descriptors")
 }
 
-/// A producer, and how many of its records were acknowledged.
+/// A producer, with the numbers of records that were sent and acknowledged.
 pub(super) struct TestProducer {
     transport: Transport<NativeProducer>,
     clock: Clock,
@@ -71,12 +71,12 @@ impl TestProducer {
         TestProducer::with(Brokers::default(), cluster)
     }
 
-    /// One that finds the addresses of brokers in this way.
+    /// A producer with these brokers.
     pub(super) fn with(brokers: Brokers, cluster: &ScriptedCluster) -> TestProducer {
         TestProducer::of_load(&plan().load, brokers, cluster)
     }
 
-    /// One with any number of requests in flight.
+    /// A producer without idempotence, which may have more requests in flight.
     pub(super) fn without_idempotence(brokers: Brokers, cluster: &ScriptedCluster) -> TestProducer {
         let load = LoadPlan { idempotence: false, ..plan().load };
         TestProducer::of_load(&load, brokers, cluster)
@@ -110,7 +110,7 @@ impl TestProducer {
         self.sent += 1;
     }
 
-    /// Does what is due for a while.
+    /// Runs turns for this time.
     pub(super) fn turns(&mut self, time: Duration) {
         let mut now = self.clock.now();
         let end = now + time;
@@ -125,7 +125,7 @@ impl TestProducer {
         self.await_acks(1);
     }
 
-    /// Waits for this number of acknowledgements at least; returns the sequences of their records.
+    /// Waits for at least this number of acknowledgements. Returns the sequences of their records.
     pub(super) fn await_acks(&mut self, count: usize) -> Vec<u64> {
         let (mut now, mut answers) = (self.clock.now(), Answers::default());
         let end = now + LONG;
@@ -146,7 +146,7 @@ pub(super) fn brokers_asked(cluster: &ScriptedCluster, api: Api) -> Vec<i32> {
 
 #[test]
 fn a_leader_that_is_named_in_a_refusal_is_asked_without_metadata() {
-    // Metadata never names broker 2: its address is in the refusal.
+    // Metadata never has broker 2. The error response has its address.
     let script = Script { real: (2, 4), names_leader: true, ..script() };
     let cluster = ScriptedCluster::start(2, script);
     TestProducer::new(&cluster).send();
@@ -167,7 +167,7 @@ fn a_leader_on_a_broker_that_has_joined_is_found_by_metadata() {
 
 #[test]
 fn brokers_that_name_each_other_are_not_asked_in_turn_without_a_pause() {
-    // Each broker names the one after it.
+    // Each broker names the next one as the leader.
     let script = Script { names_next: true, real: (0, 3), ..script() };
     let cluster = ScriptedCluster::start(2, script);
     let mut producer = TestProducer::new(&cluster);
@@ -194,7 +194,7 @@ fn a_throttled_client_sends_nothing_more_until_the_time_is_over() {
     assert_eq!((counted.connections_made, counted.produce_us.count), (1, 2));
 }
 
-/// What a consumer was told.
+/// The events of a consumer.
 #[derive(Default)]
 struct Told {
     offsets: Vec<i64>,
@@ -220,7 +220,7 @@ impl ConsumerEvents for Told {
     }
 }
 
-/// Reads the log from its beginning until something is told that `enough` takes for the end.
+/// Reads the log from its beginning until `enough` returns true for the events.
 fn read(cluster: &Arc<ScriptedCluster>, enough: impl Fn(&Told) -> bool) -> Told {
     let clock = Clock::start();
     let mut consumer =

@@ -1,4 +1,4 @@
-//! A broker whose name is looked up for long holds up no other broker of the same client.
+//! A slow lookup of a broker's name does not delay the other brokers of the same client.
 
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::broker::tcp::require_an_address;
 use crate::broker::tcp::resolver::Resolver;
 use crate::broker::wire::{Api, Endpoint};
 
-/// A resolver that gives no answer until the sender is dropped, and then `127.0.0.1`.
+/// A resolver that blocks until the sender is dropped, and then returns `127.0.0.1`.
 fn silent() -> (mpsc::Sender<()>, Resolver) {
     let (release, hold) = mpsc::channel::<()>();
     let hold = Mutex::new(hold);
@@ -44,20 +44,20 @@ fn other_brokers_are_asked_while_a_name_is_looked_up() {
     });
     assert!(is_asked_again, "broker 1 is not asked while the name of broker 2 is looked up");
     assert!(brokers_asked(&cluster, Api::Produce).is_empty());
-    // The partition moves to a broker that can be reached, and the same client goes on there.
+    // The partition moves to a broker that can be reached, and the client continues there.
     {
         let mut script = cluster.script();
         (script.said, script.real) = ((1, 4), (1, 4));
     }
     producer.send();
     assert!(!brokers_asked(&cluster, Api::Produce).contains(&2));
-    // The answer comes, and the partition has moved back.
+    // The lookup ends, and the partition moves back.
     drop(release);
     {
         let mut script = cluster.script();
         (script.said, script.real) = ((2, 5), (2, 5));
     }
-    // An answer to the first record may still be on its way.
+    // A response to the first record may still be in flight.
     let is_used = (0..5).any(|_| {
         producer.send();
         brokers_asked(&cluster, Api::Produce).contains(&2)

@@ -1,4 +1,4 @@
-//! A cluster of one topic with one partition that answers from a script, with the other side of the message codec.
+//! A cluster of one topic with one partition that responds by a script, with the broker's side of the message codec.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -30,36 +30,36 @@ const NOT_LEADER: i16 = 6;
 const TOPIC: &str = "orders";
 const TOPIC_ID: [u8; 16] = [5; 16];
 
-/// What the brokers say. Brokers are called 1, 2 and so on.
+/// The responses of the brokers, whose ids are 1, 2 and so on.
 #[derive(Debug)]
 pub(super) struct Script {
-    /// Those that metadata names.
+    /// Ids of the brokers in metadata.
     pub(super) named: Vec<i32>,
-    /// By what name of its host metadata has broker 2; its address if there is none.
+    /// Host name of broker 2 in metadata; `None` for its address.
     pub(super) host_of_2: Option<&'static str>,
-    /// Leader and epoch as metadata has them.
+    /// Leader and epoch in metadata.
     pub(super) said: (i32, i32),
-    /// Leader and epoch as they are.
+    /// The real leader and epoch.
     pub(super) real: (i32, i32),
-    /// Whether a broker names the real leader when it refuses.
+    /// True if a broker that rejects a request names the real leader.
     pub(super) names_leader: bool,
-    /// Whether it names the broker after it instead, in a later epoch each time.
+    /// True if it names the next broker instead, with a later epoch each time.
     pub(super) names_next: bool,
-    /// The throttle time in responses to Produce.
+    /// The throttle time in responses to Produce, in milliseconds.
     pub(super) throttle_ms: i32,
-    /// The records of the log, as fetched from offset 0.
+    /// The record batches of the log, for a fetch from offset 0.
     pub(super) log: Vec<u8>,
-    /// The end of the log after which it has parted from what a client says that it has read.
+    /// The end offset at which the log diverges from the one that a client has read; `None` if it does not.
     pub(super) diverges_at: Option<i64>,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) broker: i32,
     pub(super) api: i16,
     pub(super) at: Time,
-    /// Of a fetch: offset, epoch of the leader, epoch of the last record.
+    /// For a fetch: offset, leader epoch, epoch of the last record.
     pub(super) fetch: Option<(i64, i32, i32)>,
 }
 
@@ -68,12 +68,12 @@ pub(super) struct ScriptedCluster {
     script: Mutex<Script>,
     asked: Mutex<Vec<Asked>>,
     clock: Clock,
-    /// What clients count of their requests.
+    /// The clients' counts of their requests.
     pub(super) counted: Arc<RequestLog>,
 }
 
 impl ScriptedCluster {
-    /// Brokers on ports of their own; their threads end with the process.
+    /// Starts brokers, each on a port. Their threads end with the process.
     pub(super) fn start(brokers: usize, script: Script) -> Arc<ScriptedCluster> {
         let listeners: Vec<TcpListener> =
             (0..brokers).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
@@ -100,7 +100,7 @@ impl ScriptedCluster {
         self.script.lock().expect("no panic")
     }
 
-    /// Requests of this kind, in the order in which they came.
+    /// The received requests of this kind, in order.
     pub(super) fn asked(&self, api: Api) -> Vec<Asked> {
         let asked = self.asked.lock().expect("no panic");
         asked.iter().filter(|asked| asked.api == api.key()).cloned().collect()
@@ -136,7 +136,7 @@ impl ScriptedCluster {
     ) -> Vec<u8> {
         let script = self.script();
         match api {
-            // An answer in the form of version 0 with the error that says so: the client asks once more.
+            // The response has version 0 and UNSUPPORTED_VERSION, so the client sends the request again.
             Api::ApiVersions => {
                 let ours = Api::ALL.map(|api| match api {
                     Api::ApiVersions => (api, 0, 0),
@@ -173,7 +173,7 @@ impl ScriptedCluster {
             .with_topics(vec![topic])
     }
 
-    /// Where the real leader is, if a broker that refuses says so.
+    /// The leader that a broker names when it rejects a request: id, epoch and port; `None` if it names none.
     fn hint(&self, script: &Script, broker: i32) -> Option<(i32, i32, i32)> {
         let (mut node, mut epoch) = script.real;
         if script.names_next {
@@ -235,7 +235,7 @@ fn bytes(message: &impl Encodable, version: i16) -> Vec<u8> {
     out.to_vec()
 }
 
-/// Reads a request: its api, its version, its correlation id and what follows.
+/// Reads a request: API, version, correlation id, and the other bytes.
 fn request(stream: &mut TcpStream) -> Option<(i16, i16, i32, Bytes)> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).ok()?;
@@ -247,9 +247,9 @@ fn request(stream: &mut TcpStream) -> Option<(i16, i16, i32, Bytes)> {
     Some((api, version, id, Bytes::from(frame).slice(10 + name..)))
 }
 
-/// Offset, epoch of the leader and epoch of the last record that a fetch has.
+/// Offset, leader epoch and epoch of the last record in a fetch.
 fn fetched_from(version: i16, body: &Bytes) -> (i64, i32, i32) {
-    // Behind the tagged fields of the header.
+    // The body begins after the tagged fields of the header.
     let mut body = body.slice(usize::from(Api::Fetch.is_flexible(version))..);
     let request = FetchRequest::decode(&mut body, version).expect("a fetch");
     let partition = &request.topics[0].partitions[0];

@@ -1,10 +1,10 @@
-//! Groups of the consumer protocol: native members around the coordinator, and the coordinator alone.
+//! Groups of the consumer protocol: native members and a coordinator, and the coordinator alone.
 
 use super::*;
 use crate::broker::native::member_protocol::ConsumerProtocolSettings;
 use crate::plan::RemoteAssignor;
 
-/// A member with this id, and with this instance if it is static.
+/// A member with this id, and with this instance id if it is static.
 fn of_the_protocol(id: &str, instance: Option<&str>, assignor: RemoteAssignor) -> MemberSettings {
     let assignor = Some(assignor);
     let (member_id, holds_instance_id) = (id.to_owned(), false);
@@ -32,7 +32,7 @@ impl World {
         self.members[at].owned().iter().map(|partition| partition.0).collect()
     }
 
-    /// What the coordinator says to this at once.
+    /// The coordinator's immediate response to a request.
     fn says(&mut self, request: GroupRequest) -> GroupResponse {
         self.group.request(Ticket(u64::MAX), request, self.now);
         let mut answers = self.group.take_answers();
@@ -41,7 +41,7 @@ impl World {
     }
 }
 
-/// A heartbeat of this member in this epoch; `all` with everything it has to say.
+/// A heartbeat of this member in this epoch; with `all`, it has all fields.
 fn heartbeat(id: &str, epoch: i32, owned: Option<&[u32]>, all: bool) -> GroupRequest {
     let (member_id, generation) = (id.to_owned(), epoch);
     let wants = HeartbeatSettings { rebalance_timeout: Duration::from_secs(10), assignor: None };
@@ -147,7 +147,7 @@ fn a_static_member_that_left_for_a_while_gets_its_partitions_back_unnoticed() {
     assert_eq!((world.owned(2), world.group.generation()), (had, epoch));
     world.run_for(8.0);
     assert_eq!((world.was_told(0), world.group.is_stable()), (vec![], true));
-    // One that does not come back is missed after the session timeout, counted from its last heartbeat.
+    // If it does not return, its session ends after the session timeout, which counts from its last heartbeat.
     world.members[2].leave();
     world.turn();
     world.dead.push(2);
@@ -203,7 +203,7 @@ fn a_place_that_is_not_released_is_refused_and_a_wrong_holder_is_fenced() {
     assert_eq!(says(of("a", "a-2", LEAVES_FOR_A_WHILE)), refused(GroupError::FencedInstanceId));
     assert_eq!(says(of("b", "b-1", 1)), refused(GroupError::UnknownMemberId));
     assert_eq!(says(of("b", "b-1", LEAVES)), refused(GroupError::UnknownMemberId));
-    // After it has left for good its place is free.
+    // After it has left permanently, its instance id is free.
     assert_eq!(accepted(says(of("a", "a-1", LEAVES))), (-1, None));
     world.arrive(of_the_protocol("a-3", Some("a"), RemoteAssignor::Uniform));
     assert_eq!(world.owned(1).len(), 18);
@@ -214,12 +214,12 @@ fn a_static_member_waits_until_the_session_of_its_silent_predecessor_is_over() {
     let mut world = World::new();
     world.arrive(of_the_protocol("a-1", Some("a"), RemoteAssignor::Uniform));
     world.run_for(3.0);
-    // It vanishes, and could not say that it leaves.
+    // It ends without a leave request.
     world.dead.push(0);
     world.arrive(of_the_protocol("a-2", Some("a"), RemoteAssignor::Uniform));
     world.run_for(2.9);
     assert_eq!((world.owned(1).len(), world.was_told(1)), (0, vec![]));
-    // Its last heartbeat was a second ago then at most, and the place is looked at once a second.
+    // Its last heartbeat is at most a second old, and the successor tries once a second.
     world.run_for(SESSION.as_secs_f64());
     assert_eq!(world.owned(1).len(), 18);
 }
@@ -239,15 +239,15 @@ fn heartbeats_are_checked_as_kafkas_coordinator_checks_them() {
     let all: Vec<u32> = (0..18).collect();
     let join = |world: &mut World, id| world.says(heartbeat(id, JOINS, Some(&[]), true));
     assert_eq!(accepted(join(&mut world, "m")), (1, Some(all.clone())));
-    // The answer was lost: the same join is accepted once more.
+    // The response was lost: the same join is accepted again.
     assert_eq!(accepted(join(&mut world, "m")), (1, Some(all.clone())));
     let fenced = || refused(GroupError::FencedMemberEpoch);
     assert_eq!(world.says(heartbeat("m", 2, None, false)), fenced(), "ahead");
-    // An unchanged assignment is repeated only for who says everything.
+    // An unchanged assignment is repeated only in response to a heartbeat with all fields.
     assert_eq!(accepted(world.says(heartbeat("m", 1, Some(&all), false))), (1, None));
     assert_eq!(accepted(world.says(heartbeat("m", 1, Some(&all), true))), (1, Some(all.clone())));
 
-    // Another member raises the epoch. `m` stays in its own until it says what it has given up.
+    // Another member raises the epoch. `m` keeps its epoch until it confirms the partitions that it has given up.
     assert_eq!(accepted(join(&mut world, "n")), (2, Some(vec![])));
     let kept: Vec<u32> = (0..9).collect();
     assert_eq!(accepted(world.says(heartbeat("m", 1, None, false))), (1, Some(kept.clone())));
@@ -256,7 +256,7 @@ fn heartbeats_are_checked_as_kafkas_coordinator_checks_them() {
     assert_eq!(accepted(world.says(heartbeat("m", 1, Some(&kept), false))), (2, None));
     let moved: Vec<u32> = (9..18).collect();
     assert_eq!(accepted(world.says(heartbeat("n", 2, None, false))), (2, Some(moved)));
-    // The epoch before is accepted from a member that says what it has, and no other.
+    // The previous epoch is accepted only with the right partitions.
     assert_eq!(accepted(world.says(heartbeat("m", 1, Some(&kept), false))), (2, None));
     assert_eq!(world.says(heartbeat("m", 1, None, false)), fenced());
     assert_eq!(world.says(heartbeat("m", 1, Some(&[0, 9]), false)), fenced());
@@ -274,7 +274,7 @@ fn who_does_not_give_up_within_its_rebalance_timeout_is_out() {
         accepted(world.says(heartbeat("m", 1, None, false))).1.map(|own| own.len()),
         Some(9)
     );
-    // Both send heartbeats, and `m` says that it has everything still.
+    // Both send heartbeats, and `m` reports that it still owns all partitions.
     for _ in 0..9 {
         world.run_for(1.0);
         assert_eq!(accepted(world.says(heartbeat("m", 1, Some(&all), false))), (1, None));
@@ -307,7 +307,7 @@ fn commits_are_accepted_in_the_members_epoch_only() {
         assert_eq!(world.says(commit(Some(("m", epoch)))), stale);
     }
     assert_eq!(world.says(commit(Some(("m", 1)))), done(Ok(())));
-    // A commit is no sign of life.
+    // A commit is no heartbeat.
     world.run_for(3.0);
     assert_eq!(world.says(commit(Some(("m", 1)))), done(Ok(())));
     world.run_for(3.0);
@@ -346,9 +346,9 @@ fn a_member_of_the_other_protocol_is_refused_while_there_are_members() {
     assert_eq!(world.says(heartbeat("m", JOINS, Some(&[]), true)), refusal);
     let mut world = self::world(1, RemoteAssignor::Uniform);
     world.arrive(settings(Assignor::Range, None));
-    // INCONSISTENT_GROUP_PROTOCOL, with which a classic member is out for good.
+    // INCONSISTENT_GROUP_PROTOCOL, after which a classic member does not join again.
     assert_eq!(world.was_told(1), [MemberEvent::Fenced]);
-    // Without members either may join.
+    // Without members, a member of either protocol may join.
     world.members[0].leave();
     world.turn();
     world.dead.push(0);
@@ -357,7 +357,7 @@ fn a_member_of_the_other_protocol_is_refused_while_there_are_members() {
     assert_eq!(world.sizes(), [18]);
 }
 
-/// A group as the property test sees it: whose process stands still, and since when.
+/// A group of the property test, with the members that are paused, and since when.
 struct Chaos {
     world: World,
     still: BTreeMap<usize, Time>,
@@ -368,7 +368,7 @@ impl Chaos {
         !self.world.dead.contains(&at)
     }
 
-    /// Lets a member stand still, or go on: what it was asked meanwhile is lost.
+    /// Pauses a member, or lets it continue. Messages to it in between are lost.
     fn stop_or_go(&mut self, at: usize) {
         if self.still.remove(&at).is_some() {
             self.world.dead.retain(|dead| *dead != at);
@@ -391,7 +391,7 @@ impl Chaos {
                 self.world.dead.push(at);
             }
             4 => self.stop_or_go(at),
-            // The answers to what it has asked are lost.
+            // The responses to its requests are lost.
             5 if self.runs(at) => {
                 self.world.members[at].tick(self.world.now + BEAT);
                 for request in self.world.members[at].outbox() {
@@ -406,7 +406,7 @@ impl Chaos {
         }
     }
 
-    /// Whose partitions count: one that stands still has heard nothing of the end of its session.
+    /// The owners among running members. A paused one does not know of the end of its session.
     fn owners(&self) -> BTreeMap<PartitionId, usize> {
         let mut owners = BTreeMap::new();
         for at in (0..self.world.members.len()).filter(|at| self.runs(*at)) {
@@ -420,8 +420,8 @@ impl Chaos {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Members join, leave, crash, stand still and lose answers: no partition has two owners, epochs only grow, and a
-    /// while after the last of it every partition has one.
+    /// Members join, leave, crash, pause and lose responses. No partition has two owners, epochs only grow, and a while
+    /// after the last event every partition has one.
     #[test]
     fn no_partition_has_two_owners_and_each_has_one_soon(
         events in proptest::collection::vec((0u8..7, 0usize..12, 1u64..80), 1..30),
@@ -446,8 +446,8 @@ proptest! {
             epoch = chaos.world.group.generation();
         }
         chaos.world.arrive(dynamic("last"));
-        // A session, within which a fenced member cannot join again, its retry, and a heartbeat each to learn the target,
-        // to have it given up and to get it.
+        // The sum of a session, in which a fenced member cannot join again, its retry, and three heartbeats: to learn
+        // the target, to confirm revoked partitions, and to get the others.
         chaos.world.run_for(6.0 + 2.0 + 3.0 * 2.0 + 0.5);
         prop_assert!(chaos.world.group.is_stable());
         let owners = chaos.owners();
