@@ -345,6 +345,15 @@ impl RecordBuffer {
         self.timestamps.clear();
     }
 
+    /// Removes the first `records` records, which have this many bytes with the gaps before them.
+    pub fn remove_first(&mut self, bytes: usize, records: usize) {
+        self.bytes.drain(..bytes);
+        self.lengths.drain(..records);
+        // These are empty, or as long as the lengths.
+        self.gaps.drain(..records.min(self.gaps.len()));
+        self.timestamps.drain(..records.min(self.timestamps.len()));
+    }
+
     /// Keeps only the first `records` records, which have this many bytes.
     pub fn truncate(&mut self, bytes: usize, records: usize) {
         self.bytes.truncate(bytes);

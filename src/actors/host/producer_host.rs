@@ -492,14 +492,17 @@ impl<P: ProducerPort> Sender<P> {
 
     /// Enters the acknowledgements and errors that were collected.
     fn enter(&mut self, cell: &mut PoolState) {
-        // A record that was not appended will not be processed, so it does not count against the limit.
-        for ack in self.answers.acks.iter().filter(|ack| ack.outcome != Outcome::Acked) {
-            self.sent[ack.partition.0 as usize] -= 1;
-        }
         let progress = &self.measurements.progress;
-        cell.resolve(&self.answers.acks, |partition| {
-            Offset(progress[partition.0 as usize].load(Ordering::Relaxed))
-        });
+        let position =
+            |partition: PartitionId| Offset(progress[partition.0 as usize].load(Ordering::Relaxed));
+        // Twice over a few, which then are in the processor's cache.
+        for acks in self.answers.acks.chunks(BURST_MAX) {
+            // A record that was not appended will not be processed, so it does not count against the limit.
+            for ack in acks.iter().filter(|ack| ack.outcome != Outcome::Acked) {
+                self.sent[ack.partition.0 as usize] -= 1;
+            }
+            cell.resolve(acks, position);
+        }
         self.answers.acks.clear();
         let errors = std::mem::take(&mut self.answers.errors);
         errors.into_iter().for_each(|(name, times)| cell.error(&name, times));

@@ -19,6 +19,9 @@ pub(super) struct Received {
     byte_at: usize,
 }
 
+/// Bytes that are handed over from which on they are removed although others are left.
+const MOVED_FROM: usize = 64 * 1024;
+
 /// Successive records of a partition; without records if only the end was reached.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
@@ -112,13 +115,20 @@ impl Received {
         *self = kept;
     }
 
-    /// Clears the buffers once everything is handed over.
+    /// Removes what is handed over, once that is everything, or much and more than what is left. A consumer that
+    /// lags is always given more before everything is handed over. Each byte is moved once at most.
     pub(super) fn tidy(&mut self) {
         if self.is_empty() {
             self.records.clear();
             self.runs.clear();
-            (self.done, self.length_at, self.byte_at) = (0, 0, 0);
+        } else if self.byte_at >= MOVED_FROM && self.byte_at >= self.waiting_bytes() {
+            self.records.remove_first(self.byte_at, self.length_at);
+            self.runs.drain(..self.done);
+            self.others.iter_mut().for_each(|(before, _)| *before -= self.done);
+        } else {
+            return;
         }
+        (self.done, self.length_at, self.byte_at) = (0, 0, 0);
     }
 
     /// Hands over records, until the host wants no more or an event is next.
@@ -230,6 +240,39 @@ mod tests {
             ["0@5: 1", "0@6: 2", "0 ends", &lost(0), "1@7: 3", &lost(1), "0 ends", &lost(0)];
         assert_eq!(told, expected);
         assert_eq!(all(received(), Flow::Stop), expected);
+    }
+
+    #[test]
+    fn a_consumer_that_lags_keeps_no_records_that_are_handed_over() {
+        const RECORD_BYTES: usize = 1_000;
+        let mut received = Received::default();
+        let (mut told, mut expected) = (Told(Vec::new(), Flow::Stop), Vec::new());
+        for offset in 0..2_000 {
+            received.records.bytes.resize(received.records.bytes.len() + 7 + RECORD_BYTES, 0);
+            received.records.gaps.push(7);
+            received.records.lengths.push(RECORD_BYTES as u32);
+            let (partition, arrived) = (PartitionId(0), Time(0));
+            received.push(Run { partition, count: 1, offset, arrived, is_end: offset % 3 == 0 });
+            expected.push(format!("0@{offset}: {RECORD_BYTES}"));
+            expected.extend((offset % 3 == 0).then(|| "0 ends".to_owned()));
+            if offset == 5 {
+                received.push_other(Event::Lost(vec![PartitionId(9)]));
+                expected.push(format!("{:?}", Event::Lost(vec![PartitionId(9)])));
+            }
+            // From the fourth record on, as much is handed over as comes.
+            if offset >= 3 {
+                match received.take_other() {
+                    Some(event) => told.0.push(format!("{event:?}")),
+                    None => drop(received.hand_over(&mut told)),
+                }
+                received.tidy();
+            }
+            let bytes = received.records.bytes.len();
+            assert!(bytes <= 2 * MOVED_FROM + 10_000 + received.waiting_bytes(), "{bytes} bytes");
+        }
+        assert!(!received.is_empty());
+        told.0.extend(all(received, Flow::More));
+        assert_eq!(told.0, expected);
     }
 
     #[test]

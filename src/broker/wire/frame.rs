@@ -49,10 +49,20 @@ impl FrameBuffer {
             self.filled = 0..self.filled.len();
         }
         if self.filled.end + least > self.bytes.len() {
-            let larger = self.filled.end + FIRST_BYTES.max(least).max(self.filled.end);
+            let twice = self.filled.end + FIRST_BYTES.max(least).max(self.filled.end);
+            // A whole frame is all that comes at once on most connections.
+            let enough = |end: usize| (end + BUFFER_BYTES).max(self.filled.end + least);
+            let larger = self.frame_end().map_or(twice, |end| twice.min(enough(end)));
             self.bytes.resize(larger, 0);
         }
         &mut self.bytes[self.filled.end..]
+    }
+
+    /// End of the frame that has begun, in the buffer; `None` if its length has not been received, or is not allowed.
+    fn frame_end(&self) -> Option<usize> {
+        let (length, _) = self.bytes[self.filled.clone()].split_first_chunk::<LENGTH_BYTES>()?;
+        let size = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+        (size <= self.frame_bytes_max).then(|| self.filled.start + LENGTH_BYTES + size)
     }
 
     /// Notes that the first `count` bytes of [`free`](Self::free) were received, which are at most all of it.
@@ -318,6 +328,18 @@ mod tests {
         let mut patient = FrameBuffer::new(usize::MAX);
         assert_eq!(receive(&mut patient, &i32::MAX.to_be_bytes()), Ok(Vec::new()));
         assert!(patient.bytes.len() <= 2 * BUFFER_BYTES);
+    }
+
+    #[test]
+    fn the_buffer_takes_little_more_than_a_large_frame() {
+        let mut buffer = FrameBuffer::new(usize::MAX);
+        let size = 1_100_000;
+        let mut bytes = (size as i32).to_be_bytes().to_vec();
+        bytes.resize(LENGTH_BYTES + size, 7);
+        for _ in 0..3 {
+            assert_eq!(receive(&mut buffer, &bytes).expect("frames").len(), 1);
+            assert!(buffer.bytes.len() <= bytes.len() + 2 * BUFFER_BYTES, "{}", buffer.bytes.len());
+        }
     }
 
     #[test]
