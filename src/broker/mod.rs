@@ -22,6 +22,7 @@ pub mod native;
 mod instance_ids;
 mod port;
 mod positions;
+mod producer_port;
 pub mod protocol;
 #[cfg(feature = "rdkafka")]
 mod rdkafka;
@@ -42,10 +43,11 @@ pub use embedded::{Embedded, EmbeddedControl};
 pub(crate) use instance_ids::{InstanceIdClaim, InstanceIds};
 pub use library::{ClientLibrary, ClusterPlace, RefusedValue};
 pub use port::{
-    Answers, BrokerError, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerLoop,
-    ConsumerPort, ConsumerSpec, EndOffsets, ErrorClass, Flow, GroupSpec, ProducerPort, SendError,
-    SendRecord, StampedRecord, TopicPort, TopicSize, Watermarks, run_group,
+    BrokerError, ClusterPort, Committer, ConsumerCommand, ConsumerEvents, ConsumerLoop,
+    ConsumerPort, ConsumerSpec, EndOffsets, ErrorClass, Flow, GroupSpec, TopicPort, TopicSize,
+    Watermarks, run_group,
 };
 pub use positions::{Position, Positions};
+pub use producer_port::{Answers, ProducerPort, SendError, SendRecord, StampedRecord};
 pub use refusal::{from_outside, needs_consent, not_built_in, refusals};
 pub use registry::{client_libraries, client_library};

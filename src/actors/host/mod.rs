@@ -11,6 +11,7 @@ mod looped_consumer;
 mod partition_worker;
 mod position_check;
 mod producer_host;
+mod sender;
 mod sim_processes;
 
 pub(super) use consumer_host::{ConsumerHost, HostTurn};
