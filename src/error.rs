@@ -1,58 +1,58 @@
-//! What can go wrong for a user, and the exit codes.
+//! The errors of commands, and their exit codes.
 
 use std::process::{ExitCode, Termination};
 
 use thiserror::Error;
 
-/// Why a command did not do what it was asked. Every message says what to do about it.
+/// The reason why a command failed. Every message contains a remedy.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The scenario or the command line is wrong. Rendered diagnostics, ready to print.
+    /// The scenario or the command line is wrong. The text is rendered diagnostics.
     #[error("{0}")]
     Input(String),
-    /// The surroundings are not as they should be: no broker, no permission, no room.
+    /// The environment prevents the run: no broker, no permission, no disk space.
     #[error("{0}")]
     Environment(String),
-    /// A simulation is larger than simulations may be.
+    /// A simulation exceeds a limit.
     #[error("{0}")]
     Limit(String),
-    /// The user stopped it before there was anything to keep.
+    /// The user stopped the run before its load began.
     #[error("interrupted before the load began: there is nothing to keep")]
     Interrupted,
-    /// The user stopped it, and it did not come to its end in order.
+    /// The user stopped the run, and it did not end within this number of seconds.
     #[error("interrupted: the run did not end within {0} s and was cut off")]
     CutOff(u64),
-    /// Something was left that the user has to clean up.
+    /// The command has left something that the user has to remove.
     #[error("{error}\n  left behind: {}", .left.join("\n  left behind: "))]
     LeftBehind {
-        /// What went wrong.
+        /// The error.
         error: Box<Error>,
-        /// What is left, each with the command that removes it.
+        /// Descriptions of what is left, each with the command that removes it.
         left: Vec<String>,
     },
-    /// It is our fault.
+    /// A bug in lanekeeper.
     #[error("this is a bug in lanekeeper: {0}")]
     Bug(String),
 }
 
-/// How the process ends: what `main` may return.
+/// The exit codes of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// Every expectation holds.
     Passed = 0,
-    /// An expectation failed.
+    /// An expectation does not hold.
     Failed = 1,
-    /// Bad input.
+    /// The scenario or the command line is wrong.
     Input = 2,
-    /// No broker, no permission, no room.
+    /// The environment prevents the run: no broker, no permission, no disk space.
     Environment = 3,
     /// The run is invalid.
     Invalid = 4,
-    /// A bug.
+    /// A bug in lanekeeper.
     Bug = 70,
-    /// Stopped by the user; what was measured is kept.
+    /// The user stopped the run. Its measurements are kept.
     Interrupted = 130,
 }
 
@@ -63,7 +63,7 @@ impl Termination for Exit {
 }
 
 impl Error {
-    /// The exit code that goes with it.
+    /// The exit code for this error.
     pub fn exit(&self) -> Exit {
         match self {
             Error::Input(_) => Exit::Input,

@@ -1,15 +1,15 @@
-//! lanekeeper load-tests Kafka-protocol clusters with one supervised consumer per partition,
-//! breaks consumers on purpose, and says for each partition what that did.
+//! lanekeeper load-tests Kafka-protocol clusters with one supervised consumer per partition. It breaks consumers on
+//! purpose, and reports the effect on each partition.
 //!
-//! Most users need the program of that name and none of this. The library does the same to code of your own:
+//! Most users need only the program of that name. The library runs the same tests with your own code:
 //!
-//! * a [`Handler`] does with each record what a service would do,
-//! * a [`LoadTest`] runs a scenario with it, in a `#[test]` for example,
-//! * a [`Summary`] says what happened,
+//! * a [`Handler`] processes each record, as a service does,
+//! * a [`LoadTest`] runs a scenario with it, for example in a `#[test]`,
+//! * a [`Summary`] has the figures of a run,
 //! * and [`main_with`] is the whole command line with that handler.
 //!
-//! In this example a consumer is killed while it works, on a simulated cluster. No record is lost, and the handler that
-//! takes its place gets a few records again.
+//! In this example a consumer is killed on a simulated cluster. No record is lost, and the handler of its replacement
+//! gets a few records again.
 //!
 //! ```
 //! use std::collections::BTreeSet;
@@ -17,7 +17,7 @@
 //!
 //! use lanekeeper::{BrokerKind, Handler, HandlerError, Handlers, LoadTest, Record};
 //!
-//! /// Books each order once: the place of a record tells whether it is known.
+//! /// Books each order once: partition and offset identify a record.
 //! struct Bookings(Arc<Mutex<BTreeSet<(u32, i64)>>>);
 //!
 //! impl Handler for Bookings {
@@ -53,18 +53,19 @@
 //! assert_eq!(booked.lock().unwrap().len() as u64, summary.ledger.sent);
 //! ```
 //!
-//! Scenarios, faults and figures are described in the book, which is in `book/src` of the repository.
+//! The book, in `book/src` of the repository, describes scenarios, faults and figures.
 //!
-//! # What versions promise
+//! # Versions
 //!
-//! Versions follow semantic versioning for what this documentation shows: the items below, and those in [`summary`].
-//! The crate has more public modules, for its own tests and benches; they are not part of this documentation, and may
-//! change in every version. Structs of results get fields in minor versions, so a program reads them and makes none.
+//! Versions follow semantic versioning for the items below, and those in [`summary`]. The crate has more public
+//! modules, for its own tests and benches. They are not documented here, and may change in every version. Structs of
+//! results get fields in minor versions, so programs cannot construct them.
 //!
-//! The oldest Rust that builds it is 1.90. A newer one is needed in a minor version at the earliest, never in a patch.
+//! The oldest Rust that builds it is 1.90. A newer one may be needed from a minor version on, and never from a patch.
 
-// The modules are a map of the code, in the order data flows. A module uses only those before it (and `report` uses none of
-// `logic`, `broker` and `actors`); a test checks it. Of all but `summary`, users get what is named at the end.
+// The modules are a map of the code, in the order of the data flow. A module uses only those before it, and `report`
+// uses none of `logic`, `broker` and `actors`; a test checks that. All but `summary` are hidden from users, except for
+// the items at the end.
 //
 // * `base` - vocabulary: ids, units, clock, seed tree, record stamp.
 // * `reader` - TOML into typed tables: every value with its place, every mistake with a remedy.

@@ -1,4 +1,4 @@
-//! The command line program: parse, run, exit code; nothing else.
+//! The command line program.
 
 fn main() -> lanekeeper::Exit {
     lanekeeper::cli::main()

@@ -18,7 +18,7 @@ use crate::measure::{Event, Heartbeat, Owner, Start};
 /// The actor of a consumer. It owns the lease of the consumer's host.
 pub(super) struct Consumer;
 
-/// What a consumer needs to start.
+/// The arguments of a consumer's actor.
 pub(super) struct ConsumerArgs {
     pub(super) context: Context,
     pub(super) owner: Owner,
@@ -27,7 +27,7 @@ pub(super) struct ConsumerArgs {
     pub(super) supervisor: ActorRef<SupervisorMsg>,
 }
 
-/// Where a consumer reads, and which client it uses.
+/// The partitions of a consumer, and its client.
 pub(super) enum ConsumerClient {
     /// A fixed partition, with a client of its own.
     Own { partition: PartitionId, start: Start },
@@ -204,7 +204,7 @@ impl SharedHost {
 /// The actor of a producer pool. It owns the lease of the pool's host.
 pub(super) struct ProducerPool;
 
-/// What a pool needs to start.
+/// The arguments of a pool's actor.
 pub(super) struct PoolArgs {
     pub(super) context: Context,
     pub(super) shared: Arc<PoolShared>,

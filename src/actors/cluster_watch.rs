@@ -101,7 +101,7 @@ pub(super) struct TopicWatcher;
 /// Time until a change that was seen once is checked again. Brokers learn of a change within this time.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What the watcher needs to start.
+/// The arguments of the actor.
 pub(super) struct WatcherArgs {
     pub(super) context: Context,
     pub(super) supervisor: ActorRef<SupervisorMsg>,

@@ -208,7 +208,7 @@ mod tests {
             refused.contains("broker 1 is still down") && refused.contains("allow 1"),
             "{refused}"
         );
-        // The same one again, none, and what is meant to be an outage.
+        // These are allowed: the same broker again, no broker, and a planned outage.
         assert_eq!(commands.take_down(2, &plan(&[1], false)), Ok(()));
         assert_eq!(commands.take_down(3, &plan(&[], false)), Ok(()));
         assert_eq!(commands.take_down(4, &plan(&[2], true)), Ok(()));

@@ -23,7 +23,7 @@ pub const LEASE: &str = "lease.jsonl";
 /// The version of the format, in the first line.
 pub(super) const FORMAT: u32 = 1;
 
-/// Why a lease cannot be kept, read or used.
+/// The reason why a lease cannot be kept, read or used.
 #[derive(Debug, Error)]
 pub enum LeaseError {
     /// The operating system refuses to write it.

@@ -21,7 +21,7 @@ pub(super) enum HostCommand {
     Reassign { owner: Owner },
 }
 
-/// Tells a host that a command waits for it.
+/// Notifies a host that a command waits for it.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The channel of commands to a host.
@@ -80,7 +80,7 @@ impl ReportChannel {
         ReportChannel { reports, heartbeat, crashed: Arc::new(AtomicBool::new(false)) }
     }
 
-    /// Whether the actor has crashed. A host processes nothing more for it.
+    /// True if the actor has crashed. A host processes no more records for it.
     #[inline]
     pub(super) fn is_dead(&self) -> bool {
         self.crashed.load(Ordering::Acquire)
@@ -153,7 +153,7 @@ impl PoolShared {
         self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many partitions the schedules use.
+    /// Number of partitions that the schedules use.
     pub(super) fn partitions(&self) -> usize {
         self.lock().partitions() as usize
     }

@@ -154,7 +154,7 @@ mod tests {
         ExecLease::new(directory, "0123".to_owned(), "quick".to_owned())
     }
 
-    /// What is in the file, as a process would see it whose lease it is not.
+    /// Opens the file as another process does, whose lease it is not.
     fn left(path: &Path) -> LeftLease {
         LeftLease::open(path).expect("a lease that is left").expect("a lease")
     }

@@ -92,7 +92,7 @@ impl RecordWork {
     }
 }
 
-/// Panics because a fault says so.
+/// Panics because of a fault.
 ///
 /// # Panics
 /// Always. No message is printed, because the panic is planned.

@@ -210,7 +210,7 @@ pub struct Inquiry {
     pub(super) answer: Arc<dyn Fn(Result<Watermarks, BrokerError>) + Send + Sync>,
 }
 
-/// How long the end of a run waits for an answer.
+/// The limits of the wait for an answer at the end of a run.
 #[derive(Clone, Debug)]
 pub struct Patience {
     /// Time limit; a request that is in progress then is still waited for.
@@ -232,7 +232,7 @@ pub struct Context {
     pub measurements: Arc<Measurements>,
     /// The clock of the run.
     pub clock: Clock,
-    /// The id by which the run's records are told from others.
+    /// The id of the run, which the stamps of its records contain.
     pub run: RunId,
     /// The root of all randomness.
     pub seed: Seed,

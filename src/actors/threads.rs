@@ -356,7 +356,7 @@ fn trigger(work: &RecordWork, context: &Context) -> Option<SlowHandler> {
     }
 }
 
-/// How much the work on a record is slowed down.
+/// The slowdown of the work on a record.
 struct SlowHandler {
     factor: f64,
     add: Duration,

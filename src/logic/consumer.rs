@@ -229,7 +229,7 @@ mod tests {
         assert_eq!((cell.lock().next_offset(), old.position()), (Offset(5), Some(Offset(5))));
         // The record before is still what the log is recognised by.
         assert_eq!(cell.lock().start().reads_from(), Offset(2));
-        // What comes next comes in its place, and is counted once.
+        // The next record is counted once, at its offset.
         old.begin(Offset(6), &payload(3), Time(10));
         old.done(Time(11));
         old.flush(&cell);
@@ -238,7 +238,7 @@ mod tests {
             (cell.offset_gaps, cell.next_offset())
         };
         assert_eq!(state(&cell), (3, Offset(7)));
-        // It never moves back, and not for an incarnation that was replaced.
+        // The checkpoint never moves back, and does not move for a replaced incarnation.
         assert_eq!(cell.lock().reach(owner, Offset(6), Time(12)), Applied::Counted);
         cell.lock().release(ConsumerId(0), Incarnation(2));
         assert_eq!(cell.lock().reach(owner, Offset(20), Time(13)), Applied::Fenced);
@@ -287,8 +287,8 @@ mod tests {
         assert_eq!((account.sent, account.delivered, account.lost), (6, 5, 0));
     }
 
-    /// What a partition's account says when each of these was read, one after the other: the sequence of an
-    /// acknowledged record, and whether it was passed over.
+    /// The account of a partition after these reads, in order: the sequence of an acknowledged record, and true if it
+    /// was skipped.
     fn account(sequences: u64, read: &[(u64, bool)]) -> Ledger {
         let (cell, mut machine) = (cell(), machine(1));
         for (offset, (sequence, is_skipped)) in (0..).map(Offset).zip(read) {

@@ -144,7 +144,7 @@ mod tests {
         due.iter().for_each(|due| expected.between(*due, s(12)));
         let found = ages(&some_left, s(1)).expect("some are left");
         assert_eq!((found.count(), found.sum_ns()), (6, expected.sum_ns()));
-        // Those due before the window are left out, and processed ones still have their numbers.
+        // Records that were due before the window are not included, and processed records keep their numbers.
         assert_eq!(ages(&some_left, s(9)).expect("some are left").count(), 2);
     }
 }

@@ -33,7 +33,7 @@ pub struct WatchdogInput {
     pub trouble: Option<Time>,
 }
 
-/// What a consumer is doing.
+/// The state of a consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Diagnosis {
     /// The consumer has nothing to do.
@@ -234,7 +234,7 @@ mod tests {
         WatchdogInput { beat: now, in_flight: None, checkpoint, is_waited_for: true, trouble: None }
     }
 
-    /// What a watchdog says, looked at every second, whenever it is something else than before.
+    /// The remedies of a watchdog that is checked every second, with their times in seconds.
     fn story(seconds: i64, input: impl Fn(Time) -> WatchdogInput) -> Vec<(i64, Remedy)> {
         let mut dog = dog();
         let check = |at: i64| Some((at, dog.check(&input(s(at)), s(at)).1?));
@@ -282,7 +282,8 @@ mod tests {
     proptest! {
         #[test]
         fn checks_when_something_is_due_find_the_same_as_checks_all_the_time(
-            // How long the host came round, how long it did not, whether records waited, whether some came.
+            // For each phase: milliseconds in which the host polls, milliseconds in which it does not, true if records
+            // wait, and true if some are processed.
             history in proptest::collection::vec((0i64..40_000, 0i64..40_000, any::<[bool; 2]>()), 1..6),
         ) {
             const LOOK: i64 = 250;

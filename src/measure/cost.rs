@@ -291,7 +291,7 @@ mod tests {
         assert!(cost.threads_max.unwrap() >= 1);
         assert!(cost.sockets_max.is_some());
         assert!(cost.cpu_share.is_some());
-        // Of no time at all everything would be a very large share.
+        // In a very short time, any CPU time would be a very large share.
         assert_eq!(meter.cost(1e-9, 1.0).cpu_share, None);
     }
 

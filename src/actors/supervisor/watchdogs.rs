@@ -21,7 +21,7 @@ const CHECK_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// An end offset that was entered longer ago than this is not used.
 const END_IS_FRESH: Duration = Duration::from_secs(5);
 
-/// Whether records wait for a consumer, and its position.
+/// The backlog of a consumer, and its position.
 #[derive(Clone, Copy, Default)]
 struct ConsumerBacklog {
     /// True if records are known to wait for the consumer.

@@ -150,7 +150,7 @@ mod tests {
         (0..count).map(member).collect()
     }
 
-    /// The same members a generation later, with what they were given.
+    /// The same members a generation later, with their assigned partitions.
     fn later(members: &[Subscription], assignment: &Assignment) -> Vec<Subscription> {
         let next = |(member, own): (&Subscription, &Vec<PartitionId>)| Subscription {
             owned: own.clone(),

@@ -101,7 +101,7 @@ mod tests {
         assign_remotely(assignor, partitions, members).into_iter().map(numbers).collect()
     }
 
-    /// `RangeAssignorTest`: neighbours, and the first members have one more.
+    /// `RangeAssignorTest`: members get neighbouring partitions, and the first members have one more.
     #[test]
     fn range_gives_neighbours_in_the_order_of_instances_and_then_of_members() {
         let mut members = [member("b", &[]), member("a", &[]), member("c", &[])];
@@ -112,15 +112,15 @@ mod tests {
         assert_eq!(assigned(RemoteAssignor::Range, 1, &members[..2]), [vec![], vec![0]]);
     }
 
-    /// `OptimizedUniformAssignmentBuilderTest`: what is there stays, up to the share.
+    /// `OptimizedUniformAssignmentBuilderTest`: members keep their partitions up to their quota.
     #[test]
     fn uniform_moves_only_what_exceeds_a_members_share() {
         let uniform = |members: &[Assignee]| assigned(RemoteAssignor::Uniform, 6, members);
         assert_eq!(uniform(&[member("a", &[]), member("b", &[])]), [vec![0, 1, 2], vec![3, 4, 5]]);
-        // A newcomer gets the last ones of each.
+        // A new member gets the last partitions of each.
         let members = [member("a", &[0, 1, 2]), member("b", &[3, 4, 5]), member("c", &[])];
         assert_eq!(uniform(&members), [vec![0, 1], vec![3, 4], vec![2, 5]]);
-        // What a member leaves behind is shared by the others.
+        // The others share the partitions of a member that leaves.
         let members = [member("a", &[0, 1]), member("c", &[2, 5])];
         assert_eq!(uniform(&members), [vec![0, 1, 3], vec![2, 4, 5]]);
         assert_eq!(assigned(RemoteAssignor::Uniform, 1, &members[..0]), Vec::<Vec<u32>>::new());

@@ -295,7 +295,7 @@ impl MemberProtocol for GroupMember {
         !self.asked.is_empty()
     }
 
-    /// As librdkafka does. A static member keeps its place.
+    /// Leaves the group, as librdkafka does, unless the member is static.
     fn poll_timed_out(&mut self) {
         if self.state != State::Up {
             return;

@@ -38,7 +38,7 @@ pub(super) struct Membership {
     topic: TopicLook,
 }
 
-/// How a member checks whether its topic has grown.
+/// The checks of a member for new partitions of its topic.
 #[derive(Debug)]
 struct TopicLook {
     /// Time between checks; `None` for no checks.
@@ -299,7 +299,7 @@ mod tests {
         Membership::new(settings, NativeSettings { brokers: 2, ..NativeSettings::default() }, &spec)
     }
 
-    /// What a member asks at this time, in short: the broker and the kind of the request.
+    /// The requests of a member at this time as short texts: the broker and the kind of the request.
     fn tells(membership: &mut Membership, metadata: &mut Metadata, now: Time) -> Vec<String> {
         let mut outbox = Outbox::new();
         membership.tick(now, metadata, &mut outbox);

@@ -41,7 +41,7 @@ pub(super) struct Run {
 pub(super) enum Event {
     Error(BrokerError),
     Assigned(Vec<PartitionId>),
-    /// Partitions to be given up. The coordinator is told when they are.
+    /// Partitions to be given up. The client reports to the coordinator when they are.
     Revoked(Vec<PartitionId>),
     /// Partitions that are lost already.
     Lost(Vec<PartitionId>),
@@ -175,7 +175,7 @@ impl Received {
 mod tests {
     use super::*;
 
-    /// What was handed over, in words; stops after each record if it is to.
+    /// The events as texts, and the answer to each record.
     struct Told(Vec<String>, Flow);
 
     impl ConsumerEvents for Told {

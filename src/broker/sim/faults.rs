@@ -107,7 +107,7 @@ impl Kernel {
         self.push(at, ControlEvent::Broken { caller, broker });
     }
 
-    /// Tells a client that its connection is broken, unless the client has closed it meanwhile.
+    /// Notifies a client that its connection is broken, unless the client has closed it.
     pub(super) fn broken(&mut self, caller: Caller, broker: BrokerId) {
         let client = caller.client;
         self.drain_acks(client);

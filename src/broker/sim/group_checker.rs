@@ -259,7 +259,8 @@ mod tests {
 
     const SESSION: Duration = Duration::from_secs(6);
 
-    /// A heartbeat of this member that says what it owns and is told this, in the second `at`: what was shared so far.
+    /// Checks a heartbeat of this member at second `at`, with the partitions `owned` in the request and `told` in the
+    /// response. Returns the number of shared partitions so far.
     fn heartbeat(
         checker: &mut GroupChecker,
         at: i64,
@@ -296,7 +297,7 @@ mod tests {
         assert_eq!(heartbeat(&mut checker, 1, "a", None, Some(&[0])), 0);
         assert_eq!(heartbeat(&mut checker, 2, "a", Some(&[0]), None), 0);
         assert_eq!(heartbeat(&mut checker, 2, "b", Some(&[]), Some(&[1])), 0);
-        // Once told, it is not asked again.
+        // A partition that was assigned before is not checked again.
         assert_eq!(heartbeat(&mut checker, 3, "b", None, Some(&[1])), 0);
     }
 

@@ -33,12 +33,12 @@ pub enum StepOutcome {
     Finished,
 }
 
-/// Whether messages may be delivered out of their order.
+/// The switch for deliveries that are not in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lookahead {
-    /// Yes, where no process or actor can see the difference.
+    /// Allowed where no process or actor can see the difference.
     On,
-    /// No: a trace has every event in its order.
+    /// Not allowed: a trace has every event in order.
     Off,
 }
 

@@ -1,4 +1,4 @@
-//! How a message is delivered: in its order, early, or deferred.
+//! The delivery of messages: in order, early, or deferred.
 //!
 //! In order is the reference: a message is an event, and takes effect at its time. [`Lookahead::On`] may apply some
 //! messages earlier or later, but only where no process or actor can see the difference: times, ties, draws and the

@@ -43,7 +43,7 @@ impl TcpAdmin {
     /// An administrator of `topic` on the cluster at `bootstrap`.
     ///
     /// # Errors
-    /// No property says how to reach the cluster, or a property names a file that is not usable.
+    /// The properties describe no usable access, or a property names a file that is not usable.
     pub(super) fn new(
         settings: &ClientSettings,
         bootstrap: &str,
@@ -67,7 +67,7 @@ impl TcpAdmin {
         }
     }
 
-    /// How the cluster is reached.
+    /// The access to the cluster.
     pub(super) fn access(&self) -> &Access {
         self.asker.brokers().access()
     }

@@ -331,11 +331,11 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Three brokers, three copies of each of three partitions, and what the cluster wants to be told.
+    /// Three brokers with three replicas of each of three partitions, and the announced timers.
     struct Stage {
         cluster: Cluster,
         timers: Vec<(Time, ClusterTimer)>,
-        /// Fetches that were answered: when, from where, and what was wrong with the first partition.
+        /// Responses to fetches: time, broker, and the error of the first partition.
         fetched: Vec<(Time, BrokerId, Option<ErrorCode>)>,
     }
 
@@ -363,7 +363,7 @@ mod tests {
             }
         }
 
-        /// Lets something happen after a number of seconds; returns the leaders then.
+        /// Calls `what` at this number of seconds. Returns the leaders after it.
         fn at(
             &mut self,
             seconds: u64,

@@ -297,7 +297,7 @@ impl ReplicationRounds {
     }
 }
 
-/// A client, as the cluster tells clients apart.
+/// The number by which the cluster identifies a client.
 pub type ClientId = u32;
 
 /// A connection of a client to a broker: the destination of a response.

@@ -402,8 +402,8 @@ impl ConsumerGroup {
     }
 }
 
-/// What no other member may get: what a member was told to have, and what it is giving up. Tests have another function, in
-/// which a defect is planted.
+/// The partitions that no other member may get: those that a member was told to own, and those that it is giving up.
+/// Tests have another function, in which a defect is planted.
 #[cfg(not(test))]
 fn held_by(member: &ReconciledMember) -> BTreeSet<PartitionId> {
     member.assigned.union(&member.revoking).copied().collect()

@@ -190,8 +190,8 @@ impl GroupCoordinator {
         self.consumers.interrupted(now);
     }
 
-    /// The same while the old coordinator runs: members that wait for a response are told that it does not coordinate
-    /// their group any more (`GroupCoordinator.onGroupUnloaded`).
+    /// The same while the old coordinator runs: members that wait for a response get NOT_COORDINATOR
+    /// (`GroupCoordinator.onGroupUnloaded`).
     pub fn unloaded(&mut self, now: Time) {
         let error = Err(GroupError::NotCoordinator);
         for (id, member) in &mut self.members {
