@@ -88,8 +88,8 @@ mod tests {
         plan.unwrap_or_else(|| panic!("{found:?}"))
     }
 
-    /// Sends the records that are due until 10 s, and processes all but the last `left` of each lane. Returns when those
-    /// were due.
+    /// Sends the records that are due until 10 s, and processes all but the last `left` of each lane. Returns when
+    /// those were due.
     fn happened(plan: &Plan, measurements: &Measurements, left: usize) -> Vec<Time> {
         let mut unprocessed = Vec::new();
         for pool in (0..plan.load.pools).map(PoolId) {

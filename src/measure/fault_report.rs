@@ -194,7 +194,8 @@ fn partitions(
         let Quiet { p99_ns, is_stable, .. } = quiet;
         Some(FaultPartition {
             partition: *id,
-            // A partition that the fault was not aimed at has a mark since the fault was due, which is a moment earlier.
+            // A partition that the fault was not aimed at has a mark since the fault was due, which is a moment
+            // earlier.
             recovery: mark.map(|mark| recovery(mark, injected.unwrap_or(mark.since))),
             stall_before_ms: quiet.stall_ns as f64 / 1e6,
             stall_after_ms: stall_ns as f64 / 1e6,

@@ -187,7 +187,8 @@ impl RequestCounter {
         }
     }
 
-    /// Counts a Fetch response that was read at `now`: its records and its bytes. A response without records is not counted.
+    /// Counts a Fetch response that was read at `now`: its records and its bytes. A response without records is not
+    /// counted.
     pub fn fetched(&mut self, records: u64, bytes: u64, now: Time) {
         if let Some(counts) = self.at(now).filter(|_| records > 0) {
             counts.fetched.add(Sizes { count: 1, records, bytes });

@@ -54,8 +54,8 @@ fn assert_within_2_percent(what: &str, measured: f64, theory: f64) {
 
 const JOBS: u64 = 1_000_000;
 
-/// Mean time in the queue of an M/G/1 queue (Pollaczek 1930, Khinchine 1932): `λ E[S²] / 2(1 - ρ)`, in units of the mean
-/// service time. `E[S²]` is 2 for exponential service, 1 if all service times are the same.
+/// Mean time in the queue of an M/G/1 queue (Pollaczek 1930, Khinchine 1932): `λ E[S²] / 2(1 - ρ)`, in units of the
+/// mean service time. `E[S²]` is 2 for exponential service, 1 if all service times are the same.
 fn waiting(load: f64, second_moment: f64) -> f64 {
     load * second_moment / (2.0 * (1.0 - load))
 }

@@ -37,8 +37,8 @@ use crate::broker::model::group::{
 const COMMIT_TRIES_MAX: u32 = 3;
 /// Heartbeat interval until a coordinator has sent one.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
-/// Time that a static member waits for an instance id whose holder has not left, and time between its attempts. The id is
-/// free after a session at the latest, which is `group.consumer.max.session.timeout.ms`, by default.
+/// Time that a static member waits for an instance id whose holder has not left, and time between its attempts. The id
+/// is free after a session at the latest, which is `group.consumer.max.session.timeout.ms`, by default.
 const INSTANCE_ID_LIMIT: Duration = Duration::from_secs(60);
 const INSTANCE_ID_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest heartbeat interval, whatever a coordinator sends, and shortest time between attempts to join.
@@ -122,8 +122,8 @@ impl ConsumerMember {
         matches!(self.state, State::Up | State::GivingUp)
     }
 
-    /// Joins. A coordinator refuses a static member that it knows, even one that joins again because an answer was lost,
-    /// unless that has left for a while.
+    /// Joins. A coordinator refuses a static member that it knows, even one that joins again because an answer was
+    /// lost, unless that has left for a while.
     fn join(&mut self) {
         if self.may_be_known && self.me.instance_id.is_some() {
             self.ask_to_leave();

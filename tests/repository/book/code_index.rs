@@ -23,7 +23,8 @@ fn defines(source: &str, name: &str) -> bool {
         || name.ends_with('!') && source.contains(&format!("{name} {{"))
 }
 
-/// Each row of the index names files and items: each item is defined in one of the files, and each file has one of them.
+/// Each row of the index names files and items: each item is defined in one of the files, and each file has one of
+/// them.
 #[test]
 fn the_index_of_the_code_names_what_is_there() {
     let mut rows = 0;
