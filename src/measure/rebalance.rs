@@ -8,20 +8,20 @@ use crate::base::{ConsumerId, Incarnation, PartitionId, Time};
 use crate::summary::Rebalance;
 
 /// Reads rebalances from the ownership events of a journal. Events before `start`, the start of the load, form the
-/// group and do not count. With static membership (`places_kept`), a member that gets back its partitions is no
+/// group and do not count. With static membership (`are_static`), a member that gets back its partitions is no
 /// rebalance if no other member is affected.
 pub fn rebalances(
     journal: &[(Time, Event)],
     partitions: u32,
     start: Time,
-    places_kept: bool,
+    are_static: bool,
 ) -> Vec<Rebalance> {
     let found = journal.iter().filter_map(|(at, event)| match event {
         Event::PartitionsAdded { from, to } => Some((*at, *from..*to)),
         _ => None,
     });
     let growths = growths(found);
-    let mut reader = Reader { partitions, places_kept, ..Reader::default() };
+    let mut reader = Reader { partitions, are_static, ..Reader::default() };
     for (at, event) in journal {
         reader.counting = *at >= start;
         reader.read(event, *at);
@@ -36,7 +36,7 @@ pub fn rebalances(
 #[derive(Default)]
 struct Reader {
     partitions: u32,
-    places_kept: bool,
+    are_static: bool,
     owners: BTreeMap<PartitionId, Owner>,
     counting: bool,
     open: Option<Open>,
@@ -90,7 +90,7 @@ impl Reader {
         }
         let had = |partition: &PartitionId| Some(self.orphans.get(partition)?.consumer);
         let is_own = |partition: &PartitionId| had(partition) == Some(owner.consumer);
-        let is_back = self.places_kept && partitions.iter().all(is_own);
+        let is_back = self.are_static && partitions.iter().all(is_own);
         if self.counting && !partitions.is_empty() && !is_back {
             self.open(at);
         }

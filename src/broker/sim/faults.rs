@@ -82,16 +82,16 @@ impl Kernel {
 
     /// Sends the messages that were blocked on the links to `broker`.
     fn release_blocked(&mut self, broker: BrokerId) {
-        for place in self.network.places_of(broker) {
-            let (caller, _) = self.network.connection_at(place);
+        for index in self.network.links_of(broker) {
+            let (caller, _) = self.network.connection_at(index);
             let client = caller.client;
-            for request in self.network.link_at(place).up.take_blocked() {
+            for request in self.network.link_at(index).up.take_blocked() {
                 let bytes = self.size_of_request(&request);
                 let (arrival, _) = self.network.request_arrives(self.now, client, broker, bytes);
                 let key = self.queue.key(arrival.at, arrival.tie);
                 self.put_request(key, client, broker, request);
             }
-            for response in self.network.link_at(place).down.take_blocked() {
+            for response in self.network.link_at(index).down.take_blocked() {
                 let key =
                     self.response_key(self.now, broker, caller, self.size_of_response(&response));
                 self.put_response(key, broker, caller, response);

@@ -74,52 +74,52 @@ impl Network {
     }
 
     /// Indices of the links of a broker.
-    pub(super) fn places_of(&self, broker: BrokerId) -> impl Iterator<Item = u32> + use<> {
+    pub(super) fn links_of(&self, broker: BrokerId) -> impl Iterator<Item = u32> + use<> {
         (broker..self.links.len() as u32).step_by(self.brokers as usize)
     }
 
     /// The link with this index.
     #[inline]
-    pub(super) fn link_at(&mut self, place: u32) -> &mut Link {
-        &mut self.links[place as usize]
+    pub(super) fn link_at(&mut self, index: u32) -> &mut Link {
+        &mut self.links[index as usize]
     }
 
-    /// The request that arrives on the link at this place at `key`.
-    pub(super) fn arriving_request(&self, place: u32, key: Key) -> Option<&Request> {
-        self.links[place as usize].up.arriving(key)
+    /// The request that arrives on the link with this index at `key`.
+    pub(super) fn arriving_request(&self, index: u32, key: Key) -> Option<&Request> {
+        self.links[index as usize].up.arriving(key)
     }
 
-    /// The response that arrives on the link at this place at `key`.
-    pub(super) fn arriving_response(&self, place: u32, key: Key) -> Option<&Response> {
-        self.links[place as usize].down.arriving(key)
+    /// The response that arrives on the link with this index at `key`.
+    pub(super) fn arriving_response(&self, index: u32, key: Key) -> Option<&Response> {
+        self.links[index as usize].down.arriving(key)
     }
 
     #[inline]
     fn link(&mut self, client: ClientId, broker: BrokerId) -> &mut Link {
-        let place = self.make_place(client, broker);
-        &mut self.links[place]
+        let index = self.ensure_link(client, broker);
+        &mut self.links[index]
     }
 
     /// Index of a link that was used before.
     #[inline]
-    fn place(&self, client: ClientId, broker: BrokerId) -> usize {
+    fn link_index(&self, client: ClientId, broker: BrokerId) -> usize {
         (client * self.brokers + broker) as usize
     }
 
     /// Index of a link, which is created if necessary.
     #[inline]
-    fn make_place(&mut self, client: ClientId, broker: BrokerId) -> usize {
-        let place = self.place(client, broker);
-        if self.links.len() <= place {
-            self.add_links(place);
+    fn ensure_link(&mut self, client: ClientId, broker: BrokerId) -> usize {
+        let index = self.link_index(client, broker);
+        if self.links.len() <= index {
+            self.add_links(index);
         }
-        place
+        index
     }
 
     #[cold]
-    fn add_links(&mut self, place: usize) {
-        let new = self.links.len()..=place;
-        self.links.extend(new.map(|place| Link::new(self.seed.child("link", place as u64))));
+    fn add_links(&mut self, index: usize) {
+        let new = self.links.len()..=index;
+        self.links.extend(new.map(|index| Link::new(self.seed.child("link", index as u64))));
     }
 
     /// True if the size of messages matters.
@@ -141,8 +141,8 @@ impl Network {
             true => self.extra_latency_ns(broker),
             false => 0,
         };
-        let place = self.make_place(client, broker);
-        let link = &mut self.links[place];
+        let index = self.ensure_link(client, broker);
+        let link = &mut self.links[index];
         let trips = if link.is_open { 1 } else { 1 + TRIPS_TO_CONNECT };
         link.is_open = true;
         let left = link.up.leaves(now, bytes, self.bandwidth);
@@ -170,8 +170,8 @@ impl Network {
             }
             false => 0,
         };
-        let place = self.place(client, broker);
-        let down = &mut self.links[place].down;
+        let index = self.link_index(client, broker);
+        let down = &mut self.links[index].down;
         let left = down.leaves(at, bytes, self.bandwidth);
         down.arrives(left, 1, &self.latencies, extra_ns)
     }
@@ -179,7 +179,7 @@ impl Network {
     /// True if a connection is the current one of its link, and not blackholed.
     #[inline]
     pub(super) fn is_current(&self, caller: Caller, broker: BrokerId) -> bool {
-        let link = &self.links[self.place(caller.client, broker)];
+        let link = &self.links[self.link_index(caller.client, broker)];
         link.connection == caller.connection && !link.is_blackholed
     }
 
@@ -200,7 +200,7 @@ impl Network {
 
     /// True if a client still has this connection, as far as it knows.
     pub(super) fn has(&self, caller: Caller, broker: BrokerId) -> bool {
-        let link = &self.links[self.place(caller.client, broker)];
+        let link = &self.links[self.link_index(caller.client, broker)];
         link.connection == caller.connection && link.is_open
     }
 
@@ -222,7 +222,7 @@ impl Network {
         let brokers = self.brokers as usize;
         let mine = self.links.iter().enumerate().skip(broker as usize).step_by(brokers);
         let open = mine.filter(|(_, link)| link.is_open);
-        open.map(|(place, _)| (place / brokers) as ClientId).collect()
+        open.map(|(index, _)| (index / brokers) as ClientId).collect()
     }
 
     /// Blackholes the current connections to `broker`: messages vanish, and neither side notices.
@@ -244,9 +244,9 @@ impl Network {
         broker: BrokerId,
         request: Request,
     ) -> Option<u32> {
-        let place = self.place(client, broker);
-        let link = &mut self.links[place];
-        (!link.is_blackholed && link.up.put(key, request)).then_some(place as u32)
+        let index = self.link_index(client, broker);
+        let link = &mut self.links[index];
+        (!link.is_blackholed && link.up.put(key, request)).then_some(index as u32)
     }
 
     /// Puts a response in flight that arrives at `key`, unless its connection has ended. Returns the index of its link
@@ -259,15 +259,15 @@ impl Network {
         to: Caller,
         response: Response,
     ) -> Option<u32> {
-        let place = self.place(to.client, from);
-        let link = &mut self.links[place];
-        (link.carries(to, &response) && link.down.put(key, response)).then_some(place as u32)
+        let index = self.link_index(to.client, from);
+        let link = &mut self.links[index];
+        (link.carries(to, &response) && link.down.put(key, response)).then_some(index as u32)
     }
 
     /// Keeps a request until the link is healed.
     pub(super) fn block_request(&mut self, from: Caller, to: BrokerId, request: Request) {
-        let place = self.place(from.client, to);
-        let link = &mut self.links[place];
+        let index = self.link_index(from.client, to);
+        let link = &mut self.links[index];
         if !link.is_blackholed {
             link.up.block(request);
         }
@@ -275,8 +275,8 @@ impl Network {
 
     /// Keeps a response until the link is healed.
     pub(super) fn block_response(&mut self, from: BrokerId, to: Caller, response: Response) {
-        let place = self.place(to.client, from);
-        let link = &mut self.links[place];
+        let index = self.link_index(to.client, from);
+        let link = &mut self.links[index];
         if link.carries(to, &response) {
             link.down.block(response);
         }
@@ -284,9 +284,9 @@ impl Network {
 
     /// The connection of the link with this index, and its broker.
     #[inline]
-    pub(super) fn connection_at(&self, place: u32) -> (Caller, BrokerId) {
-        let client = place / self.brokers;
-        (Caller { client, connection: self.links[place as usize].connection }, place % self.brokers)
+    pub(super) fn connection_at(&self, index: u32) -> (Caller, BrokerId) {
+        let client = index / self.brokers;
+        (Caller { client, connection: self.links[index as usize].connection }, index % self.brokers)
     }
 
     /// The requests in flight.

@@ -24,9 +24,9 @@ impl Cluster {
         }
         let deadline = at + fetch.wait_max;
         self.park(at, broker, caller, fetch);
-        let place = self.place_mut(client, broker);
-        if !place.has_timer {
-            place.has_timer = true;
+        let state = self.client_state(client, broker);
+        if !state.has_timer {
+            state.has_timer = true;
             out.push(ClusterEffect::Timer {
                 at: deadline,
                 timer: ClusterTimer::Fetch { client, broker },
@@ -47,9 +47,9 @@ impl Cluster {
         for slot in &fetch.slots {
             self.partition(slot.partition).waiting.push_back(caller.client);
         }
-        let place = self.place_mut(caller.client, broker);
-        place.parked = Some(fetch);
-        (place.caller, place.since) = (caller, since);
+        let state = self.client_state(caller.client, broker);
+        state.parked = Some(fetch);
+        (state.caller, state.since) = (caller, since);
     }
 
     /// Writes the offsets of available records into the slots. True if the fetch can be answered.
@@ -104,11 +104,11 @@ impl Cluster {
     /// True if a fetch that arrived now would be delayed, without another effect.
     #[inline]
     pub fn would_delay(&self, broker: BrokerId, client: ClientId, fetch: &Fetch) -> bool {
-        let place = self.places.get(self.place(client, broker));
+        let state = self.client_states.get(self.client_index(client, broker));
         let finds_nothing =
             |slot: &FetchSlot| self.visible(broker, slot.partition) == Some(slot.offset);
-        let is_free = |place: &ClientState| place.has_timer && place.parked.is_none();
-        place.is_some_and(is_free) && fetch.slots.iter().all(finds_nothing)
+        let is_free = |state: &ClientState| state.has_timer && state.parked.is_none();
+        state.is_some_and(is_free) && fetch.slots.iter().all(finds_nothing)
     }
 
     /// Answers the fetches delayed at `broker` that wait for this partition.
@@ -153,9 +153,9 @@ impl Cluster {
     /// Removes a delayed fetch.
     #[inline]
     fn forget_fetch(&mut self, client: ClientId, broker: BrokerId) -> Option<(Caller, Box<Fetch>)> {
-        let place = self.place(client, broker);
-        let place = self.places.get_mut(place)?;
-        let (caller, parked) = (place.caller, place.parked.take()?);
+        let index = self.client_index(client, broker);
+        let state = self.client_states.get_mut(index)?;
+        let (caller, parked) = (state.caller, state.parked.take()?);
         for slot in &parked.slots {
             let partition = self.partition(slot.partition);
             if !partition.waiting.is_empty() {
@@ -174,9 +174,9 @@ impl Cluster {
         out: &mut ClusterEffects,
     ) {
         let is_paused = self.brokers[broker as usize].is_paused;
-        let place = self.place_mut(client, broker);
-        place.has_timer = false;
-        let Some(deadline) = place.deadline() else { return };
+        let state = self.client_state(client, broker);
+        state.has_timer = false;
+        let Some(deadline) = state.deadline() else { return };
         // A paused broker checks its fetches when it continues.
         if is_paused {
             return;
@@ -184,7 +184,7 @@ impl Cluster {
         if deadline <= now {
             self.answer(now, broker, client, out);
         } else {
-            place.has_timer = true;
+            state.has_timer = true;
             out.push(ClusterEffect::Timer {
                 at: deadline,
                 timer: ClusterTimer::Fetch { client, broker },
@@ -195,12 +195,12 @@ impl Cluster {
     /// Checks every fetch that is delayed at `broker`.
     pub(super) fn look_again(&mut self, now: Time, broker: BrokerId, out: &mut ClusterEffects) {
         let brokers = self.settings.brokers as usize;
-        for client in 0..self.places.len().div_ceil(brokers) {
+        for client in 0..self.client_states.len().div_ceil(brokers) {
             let client = client as ClientId;
-            let place = self.place(client, broker);
-            let Some(place) = self.places.get(place) else { continue };
-            let Some(parked) = &place.parked else { continue };
-            let has_waited = place.deadline() <= Some(now) || !place.has_timer;
+            let index = self.client_index(client, broker);
+            let Some(state) = self.client_states.get(index) else { continue };
+            let Some(parked) = &state.parked else { continue };
+            let has_waited = state.deadline() <= Some(now) || !state.has_timer;
             let changed = parked.slots.iter().any(|slot| {
                 let visible = self.visible(broker, slot.partition);
                 visible.is_none_or(|visible| slot.offset < visible)
@@ -215,10 +215,10 @@ impl Cluster {
     pub fn forget_connection(&mut self, client: ClientId, broker: BrokerId) {
         self.refusals.forget(client, broker);
         self.forget_fetch(client, broker);
-        let place = self.place(client, broker);
-        if let Some(place) = self.places.get_mut(place) {
-            place.muted = None;
-            place.batches.clear();
+        let index = self.client_index(client, broker);
+        if let Some(state) = self.client_states.get_mut(index) {
+            state.muted = None;
+            state.batches.clear();
         }
     }
 }

@@ -34,7 +34,7 @@ impl Cluster {
             settings,
             brokers: (0..settings.brokers).map(|_| Broker::new(settings.cores)).collect(),
             partitions: Vec::new(),
-            places: Vec::new(),
+            client_states: Vec::new(),
             rounds: ReplicationRounds::new(settings.brokers),
             refusals: InjectedErrors::default(),
             producers: 0,
@@ -194,21 +194,22 @@ impl Cluster {
         &mut self.partitions[id.0 as usize]
     }
 
-    fn place(&self, client: ClientId, broker: BrokerId) -> usize {
+    /// Index of the state of a client at a broker.
+    fn client_index(&self, client: ClientId, broker: BrokerId) -> usize {
         (client * self.settings.brokers + broker) as usize
     }
 
-    fn place_mut(&mut self, client: ClientId, broker: BrokerId) -> &mut ClientState {
-        let place = self.place(client, broker);
-        if self.places.len() <= place {
-            self.make_place(place);
+    fn client_state(&mut self, client: ClientId, broker: BrokerId) -> &mut ClientState {
+        let index = self.client_index(client, broker);
+        if self.client_states.len() <= index {
+            self.add_client_states(index);
         }
-        &mut self.places[place]
+        &mut self.client_states[index]
     }
 
     #[cold]
-    fn make_place(&mut self, place: usize) {
-        self.places.resize_with(place + 1, ClientState::default);
+    fn add_client_states(&mut self, index: usize) {
+        self.client_states.resize_with(index + 1, ClientState::default);
     }
 }
 

@@ -41,7 +41,7 @@ impl Cluster {
         own.queue.clear();
         own.stale = None;
         let brokers = self.settings.brokers as usize;
-        for client in 0..self.places.len().div_ceil(brokers) as u32 {
+        for client in 0..self.client_states.len().div_ceil(brokers) as u32 {
             self.forget_connection(client, broker);
         }
         for partition in &mut self.partitions {
@@ -373,8 +373,8 @@ mod tests {
             while let Some(next) = self.timers.iter().map(|(at, _)| *at).min()
                 && next <= until
             {
-                let place = self.timers.iter().position(|(at, _)| *at == next).expect("a timer");
-                let (now, timer) = self.timers.remove(place);
+                let index = self.timers.iter().position(|(at, _)| *at == next).expect("a timer");
+                let (now, timer) = self.timers.remove(index);
                 self.hear(|cluster, out| cluster.expire_timer(now, timer, out));
             }
             self.hear(|cluster, out| what(cluster, until, out));

@@ -43,9 +43,9 @@ impl Cluster {
         out: &mut ClusterEffects,
     ) {
         if self.settings.replication_factor > 1 {
-            let place = self.place_mut(caller.client, broker);
-            if place.muted == Some(caller.connection) {
-                return place.batches.push_back((caller, produce));
+            let state = self.client_state(caller.client, broker);
+            if state.muted == Some(caller.connection) {
+                return state.batches.push_back((caller, produce));
             }
         }
         self.take_batch(at, broker, caller, &produce, out);
@@ -77,12 +77,12 @@ impl Cluster {
             (_, Some(code)) => (Offset(-1), Some(error_code(code))),
             (Appended::Done(offset), None) => (offset, None),
             (Appended::Waits { offset, end }, None) => {
-                self.place_mut(caller.client, broker).muted = Some(caller.connection);
+                self.client_state(caller.client, broker).muted = Some(caller.connection);
                 let waits = Unacknowledged { end, offset, number: produce.number, broker, caller };
                 return self.partition(produce.partition).unacknowledged.push_back(waits);
             }
             (Appended::Silence, None) => {
-                self.place_mut(caller.client, broker).muted = Some(caller.connection);
+                self.client_state(caller.client, broker).muted = Some(caller.connection);
                 return;
             }
         };
@@ -199,18 +199,18 @@ impl Cluster {
         caller: Caller,
         out: &mut ClusterEffects,
     ) {
-        let place = self.place_mut(caller.client, broker);
-        if place.muted != Some(caller.connection) {
+        let state = self.client_state(caller.client, broker);
+        if state.muted != Some(caller.connection) {
             // The client has another connection by now.
             return;
         }
-        place.muted = None;
+        state.muted = None;
         loop {
-            let place = self.place_mut(caller.client, broker);
-            if place.muted.is_some() {
+            let state = self.client_state(caller.client, broker);
+            if state.muted.is_some() {
                 return;
             }
-            let Some((caller, produce)) = place.batches.pop_front() else { return };
+            let Some((caller, produce)) = state.batches.pop_front() else { return };
             self.take_batch(now, broker, caller, &produce, out);
             out.done(produce);
         }

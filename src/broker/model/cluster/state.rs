@@ -54,7 +54,7 @@ pub struct Cluster {
     pub(super) brokers: Vec<Broker>,
     pub(super) partitions: Vec<Partition>,
     /// Index: client and broker.
-    pub(super) places: Vec<ClientState>,
+    pub(super) client_states: Vec<ClientState>,
     pub(super) rounds: ReplicationRounds,
     pub(super) refusals: InjectedErrors,
     pub(super) producers: i64,
