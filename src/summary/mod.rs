@@ -302,7 +302,8 @@ pub struct Simulation {
     /// commit.
     #[serde(default)]
     pub miscommitted: u64,
-    /// Partitions that were assigned to two members in one generation.
+    /// Partitions that were assigned to two members in one generation or, in a group of the consumer protocol, to a
+    /// member while another one owned them.
     #[serde(default)]
     pub shared: u64,
     /// Commits that a coordinator rejected.
