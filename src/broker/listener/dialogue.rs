@@ -222,7 +222,7 @@ impl<S: Read + Write> Dialogue<S> {
     /// The login failed, or there is no valid response.
     pub(crate) fn log_in(&mut self, access: &Access) -> Result<(), DialogueError> {
         let Some(mut login) = access.login() else { return Ok(()) };
-        // Each iteration is one step of the exchange. The longest exchange has four.
+        // Each iteration is one request of the exchange. The longest exchange has three.
         loop {
             let mut fields = Vec::new();
             login.put(&mut fields)?;

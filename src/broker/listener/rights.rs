@@ -41,7 +41,8 @@ impl Rights {
 /// The rights of a user on a topic and on the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TopicRights {
-    /// The rights on the topic, which need not exist; `None` if it is hidden.
+    /// The rights on the topic, which need not exist; `None` if the broker returns none, for example for a hidden
+    /// topic.
     pub(crate) topic: Option<Rights>,
     /// True if the broker hides the topic from this user.
     pub(crate) is_denied: bool,

@@ -1,7 +1,7 @@
 //! SCRAM: client and broker prove to each other that they know the password.
 //!
-//! Source: RFC 5802, with the hashes of RFC 7677. A user name or a password is sent as it is written. For ASCII that
-//! equals the result of SASLprep.
+//! Source: RFC 5802, with the hashes of RFC 7677. User name and password are used as they are written, without
+//! SASLprep, which leaves printable ASCII unchanged.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};

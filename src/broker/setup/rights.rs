@@ -65,7 +65,7 @@ pub(in crate::broker) fn needed_rights(
 }
 
 fn of_topic(plan: &Plan, name: &str, exists: bool, asked: &TopicRights) -> Vec<NeededRight> {
-    // Every right on a topic implies Describe, except Create.
+    // Every right that a run needs on a topic implies Describe, except Create.
     let of_topic = |operation| match asked.is_denied && operation != Operation::Create {
         true => Some(false),
         false => asked.topic.and_then(|rights: Rights| rights.has(operation)),

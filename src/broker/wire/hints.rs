@@ -1,6 +1,7 @@
 //! The new leader of a partition, which Produce and Fetch responses name beside NOT_LEADER_OR_FOLLOWER.
 //!
-//! Source: KIP-951. The hints are tagged fields, in Produce from version 10 and in Fetch from version 16 on.
+//! Source: KIP-951. The hints are tagged fields. Produce has them from version 10 on. Fetch has the leader from version
+//! 12 on, and its address from 16 on.
 
 use super::primitives::{WireError, WireReader};
 
