@@ -158,7 +158,7 @@ pub struct Cost {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Rebalance {
-    /// Time at which the first surviving member lost or got a partition, in seconds since the load began.
+    /// Time at which the first surviving member gave up or got a partition, in seconds since the load began.
     pub at_s: f64,
     /// Milliseconds from then until every partition had an owner and no member was waiting; `null` if that did not
     /// happen.
