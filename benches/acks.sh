@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Whether lanekeeper's time from send to acknowledgement is right: the same paced load by lanekeeper and by an
-# independent program (benches/bare.rs --acks, which times each delivery in its callback), on one Kafka. Both run at the
-# same time, so that what else the machine does meets both.
+# Compares lanekeeper's times from send to acknowledgement with those of an independent program (benches/bare.rs --acks,
+# which takes the time in the delivery callback), for the same paced load on one Kafka. Both programs run at the same
+# time, so that other load of the machine affects both.
 #
 #   BOOTSTRAP=127.0.0.1:9092 [ROUNDS=5] [SECONDS_=20] benches/acks.sh
 #
-# Prints p50, p99 and number of the acknowledgements of each run, medians with ranges, and their ratio. Ends with 1 when
-# the medians of the p50 differ by more than 15 %, when a value is negative, or when an acknowledgement is missing.
+# Prints p50 and p99 (ms) and the number of acknowledgements of each run, then medians with ranges, and the ratio of the
+# p50. Exits with 1 if the medians of the p50 differ by more than 15 %, if a time is negative, or if the numbers of
+# acknowledgements of two runs differ by more than 1 %.
 #
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 set -euo pipefail

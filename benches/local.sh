@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What the benches share; sourced by them, from the project's root.
+# Functions of the benches, which source this file from the project's root.
 
-# Their load is not for clusters in use.
+# Fails unless BOOTSTRAP is one broker on this machine: the load of a bench must not reach a cluster that is in use.
 need_local_broker() {
   if [[ ! ${BOOTSTRAP:-} =~ ^(127\.0\.0\.1|localhost|\[::1\]):[0-9]+$ ]]; then
     echo 'error: BOOTSTRAP has to be one broker on this machine' >&2
@@ -11,14 +11,15 @@ need_local_broker() {
   export BOOTSTRAP
 }
 
-# Builds the program, unless another one is to be run, and leaves its path in LANEKEEPER.
+# Leaves the path of the program to run in LANEKEEPER; builds the program if LANEKEEPER is unset.
 need_lanekeeper() {
   [ -n "${LANEKEEPER:-}" ] || cargo build --locked --quiet --release
   export LANEKEEPER=${LANEKEEPER:-target/release/lanekeeper}
 }
 
-# Prints a scenario: KILLS kills of consumer 0, or of HIT, a kill every 300 ms, with RATE msg/s on each of PARTITIONS
-# partitions. 50 ms without a failure count as stable, so that each restart is an immediate one.
+# kills_scenario KILLS RATE PARTITIONS [HIT]: prints a scenario with KILLS kills of consumer HIT (0), one every 300 ms,
+# at RATE msg/s on each of PARTITIONS partitions. A consumer counts as stable after 50 ms, so that each restart comes
+# without a backoff.
 kills_scenario() {
   local kills=$1 rate=$2 partitions=$3 hit=${4:-0} i
   printf '[topic]\npartitions = %d\n' "$partitions"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# How fast the supervisor reacts while the client of another consumer takes 10 s to close: consumer 1 is killed every
-# 200 ms, first while nothing else happens, then while the client of consumer 0 is closing; on the embedded cluster, in
-# real time.
+# Measures how fast the supervisor reacts while the client of another consumer takes 10 s to close. Consumer 1 is killed
+# every 200 ms, first while nothing else happens, then while the client of consumer 0 is closing. The run is on the
+# embedded cluster, in real time.
 #
 #   [ROUNDS=5] benches/reaction.sh
 #
-# Prints median and range of the time from a kill until the supervisor knows, and until it has started the replacement,
-# in milliseconds. The goal is less than 10 ms, whatever a client does.
+# Prints median, p99 and range of the time from a kill until the supervisor has detected it, and until it has started
+# the replacement, in milliseconds. The goal is less than 10 ms, whatever another client does.
 #
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 set -euo pipefail
@@ -18,7 +18,7 @@ need_lanekeeper
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# Kills of the quiet time are entries 0 to 39, those beside the closing 41 to 80.
+# The faults 0 to 39 are the kills before the slow close, 40 is the slow close, 41 to 80 are the kills during it.
 {
   printf '[topic]\npartitions = 4\n[load]\nproducers = 40\nrate = "20/s"\n[restart]\nstable = "50ms"\n'
   printf '[watchdog]\nclose = "20s"\n[run]\nwarmup = "1s"\nduration = "20s"\n'

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# How long a killed consumer's partition stands still, with lanekeeper's two clients in turns, on a local Kafka.
+# Measures how long the partition of a killed consumer stalls, with lanekeeper's two clients in turns, on a local Kafka.
 #
 #   BOOTSTRAP=127.0.0.1:9092 [KILLS=200] [ROUNDS=4] [RATE=6000] [PARTITIONS=2] benches/recovery.sh [one|all]
 #
 #   one   KILLS kills of one consumer, one after the other, with RATE msg/s on its partition
 #   all   KILLS / 10 kills of all consumers at once, with RATE msg/s on each partition; give PARTITIONS=18 RATE=114
 #
-# The kills are spread over ROUNDS runs of each client, which take turns. Prints median, p99 and range of detection
-# (kill -> the supervisor knows), of the restart, of the first record after it, of the old client's close, and of having
-# caught up, in milliseconds, and the ratio of the clients. Beside it the spacing of the records (1 / RATE): nothing can
-# be faster than that. On a busy machine it measures the machine; the ratios say more than the times.
+# The kills are spread over ROUNDS runs of each client, which take turns. Prints median, p99 and range of the time from
+# a kill until the supervisor has detected it, until the restart, until the first record, until the consumer has caught
+# up, and until the old client is closed, in milliseconds, and the ratios of the clients. It also prints the time
+# between two records (1 / RATE), which the time to the first record includes a part of. On a busy machine the ratios
+# are more reliable than the times.
 #
-# Where `strace` is there, it counts the threads that a run makes. As many as it has at most are made at its start; those
-# beyond were made for restarts.
+# If `strace` can be used, the largest number of threads at once and the number of threads made in all are printed for
+# each run. A difference means that restarts made threads.
 #
 #   CLIENTS      which clients, as in CLIENTS="native"
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
@@ -46,7 +47,7 @@ fi
 for ((round = 1; round <= rounds; round++)); do
   for client in $clients; do
     out=$scratch/$client-$round
-    # The limits are lifted: what counts here is in the faults' times.
+    # With limits that no run reaches, a run is valid even if it was late: only the times of the faults count here.
     ${counting[@]+"${counting[@]}" "$out.made"} "$LANEKEEPER" run "$scratch/recovery.toml" --bootstrap "$BOOTSTRAP" \
       --client "$client" --out "$out" --seed "$round" --set limits.lateness_p99=1h --set limits.cpu_share=1.0 \
       --set limits.sent_min=0.0 >"$scratch/report" 2>&1 ||

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# One run of N processes on one machine, with PRODUCERS producers in all, merged into one result.
+# Runs N processes on one machine as the shares of one run with PRODUCERS producers, and merges their results.
 #
 #   BOOTSTRAP=127.0.0.1:9092 [SECONDS_=60] benches/shares.sh N PRODUCERS [ARGUMENTS of run]
 #
-# Each producer sends RATE messages a second. Prints the report of all, the exit codes, and for each process what it has
-# sent and processed, its send delay, CPU time and largest RSS. Exits with the verdict of the run. ARGUMENTS are those of
-# each process, as in `--set load.partition=random`.
+# Prints the merged report, the exit codes, and for each process the numbers of sent and processed records, its send
+# delay, CPU time and largest RSS. Exits with the exit code of `merge`. Each process gets the ARGUMENTS, as in
+# `--set load.partition=random`.
 #
-#   RATE         of a producer: 0.05/s
+#   RATE         messages of each producer: 0.05/s
 #   PARTITIONS   100, at least N
 #   CLIENT       native, or rdkafka
-#   OUT          a directory for the results, which must not be there; without it they are removed
+#   OUT          a directory for the results, which must not exist; without OUT the results are removed
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -31,7 +31,7 @@ pids=()
 finish() {
   local code=$? pid
   trap - EXIT INT TERM
-  # Those that still run, and none other: the shell remembers its children.
+  # `jobs` lists only children of this shell that still run.
   for pid in $(jobs -p); do kill -TERM "$pid" 2>/dev/null || true; done
   wait || true
   rm -rf "$scratch"

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# How fast the simulator is.
+# Measures how fast the simulator is.
 #
 #   [ROUNDS=5] benches/simulator.sh [guide|curve|large|explore]…     all of them without an argument
 #
-#   guide    1,024 producers x 2 msg/s on 18 partitions for 600 virtual seconds: on one broker, and on three that replicate
-#   curve    one broker, 60 virtual seconds, with more and more messages: what a record costs should stay the same
+#   guide    1,024 producers x 2 msg/s on 18 partitions, 600 virtual seconds, on one broker and on three with replicas
+#   curve    one broker, 60 virtual seconds, 256 to 16,384 producers: the time per record should stay the same
 #   large    1,000 partitions with a consumer each, 100,000 producers x 2 msg/s, 10 virtual seconds
-#   explore  SEEDS (10,000) seeds x 60 virtual seconds of a small scenario with random faults, on two cores
+#   explore  SEEDS (10,000) seeds x 60 virtual seconds of a small scenario with drawn faults, two jobs
 #
-# Whole processes are timed, start, report and result directory included; set-ups take turns, and medians are printed
-# with ranges. Verification, histograms and the trace's hash are on, as in every simulation.
+# Whole processes are timed, with start, report and the result directory of a run. Set-ups take turns, and medians are
+# printed with ranges. Verification, histograms and the hash of the trace are on, as in every simulation.
 #
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 set -euo pipefail

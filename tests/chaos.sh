@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A campaign of random faults: what may happen to consumers, pools and brokers happens, from one seed, and afterwards
-# every record is accounted for. On the embedded cluster, or on a real Kafka of three brokers that it starts itself.
+# A campaign of random faults: one run breaks consumers, pools and brokers at times drawn from one seed, and fails
+# unless every record is accounted for at its end. It runs on the embedded cluster, or on a Kafka of three brokers that
+# this script starts.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -59,11 +60,11 @@ rm -rf "$out"
 mkdir -p "$out"
 scenario=$out/chaos.toml
 
-# fault AT EVERY JITTER FOR KIND: one repeated fault. An empty FOR leaves the key out.
+# fault AT EVERY JITTER FOR KIND: prints one repeated fault, times in seconds. An empty FOR leaves the key `for` out.
 entries=0
 commands=()
 fault() {
-  # A command that failed has broken nothing, or left something broken.
+  # The run expects that none of them is missed, which includes a command that fails (see [expect] below).
   case $5 in exec*) commands+=("$entries") ;; esac
   entries=$((entries + 1))
   printf '\n[[fault]]\nat = "%ss"\nevery = "%ss"\njitter = "%ss"\n' "$1" "$2" "$3"
@@ -71,7 +72,7 @@ fault() {
   printf '%s\n' "$5"
 }
 
-# Written in the order of their first times, as scenarios are.
+# In the order of their first times, as in a scenario file.
 faults() {
   fault 2 7 2 '' 'kill = { consumer = { random = 2 } }'
   fault 3 11 3 '' 'panic = { consumer = { random = 2 } }'
@@ -99,8 +100,9 @@ faults() {
   fi
 }
 
-# Broken one after the other, with time for a restart in between: two of three brokers must be there for a record to be
-# acknowledged, and a fault that comes before is missed.
+# exec_of BREAK MEND BROKER: prints a fault that runs `tests/kafka.sh`. The times of these faults leave each broker time
+# to restart before the next one is broken: a record is acknowledged only while two of the three brokers are in sync,
+# and a fault that is due while too many brokers are down is missed.
 exec_of() {
   printf 'exec = { start = ["tests/kafka.sh", "%s", "%s"], end = ["tests/kafka.sh", "%s", "%s"], brokers = [%s], limit = "100s" }' "$1" "$3" "$2" "$3" "$3"
 }
@@ -153,10 +155,10 @@ given_up = 0
 keeps_up = ">= 0"
 SCENARIO
   for entry in "${commands[@]}"; do printf '"fault[%s].missed" = 0\n' "$entry"; done
-  # The mock cluster checks no sequences. An idempotent client takes the acknowledgement of a later record for that of
-  # a refused one, which only holds where sequences are checked; without idempotence, retries may be appended twice
-  # or be overtaken.
-  # There a connection that breaks also leaves records of which it is not known whether they were appended.
+  # The embedded cluster checks no sequences, so idempotence is off there: an idempotent client concludes from the
+  # acknowledgement of a later record that an earlier one was appended, which holds only if the broker checks sequences.
+  # Without idempotence a retry can append a record twice or out of order, and after a broken connection it can stay
+  # unknown whether a record was appended (`indeterminate`).
   if [ "$broker" = kafka ]; then
     printf 'duplicated = 0\nreordered = 0\n'
   else
@@ -174,7 +176,7 @@ if [ "$broker" = embedded ]; then
   exec "$tool" run "$scenario" --client "$client" --out "$out/result"
 fi
 
-# A cluster of its own, so that no other brokers are killed.
+# A cluster of its own, so that the faults hit no broker of another test.
 export LANEKEEPER_KAFKA_DIR=$out/kafka
 export LANEKEEPER_KAFKA_PORT=${LANEKEEPER_KAFKA_PORT:-19592}
 trap 'tests/kafka.sh stop' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A real Apache Kafka (KRaft) on 127.0.0.1 for the tests: one broker, or three, from jars in Maven Central.
+# An Apache Kafka (KRaft) on 127.0.0.1 for the tests: one broker, or three, from jars in Maven Central.
 #
-# Its data is a scratch: `start` begins with an empty cluster, `stop` removes it and keeps the logs.
-# Processes are ended by their recorded ids only, after a check that the id is still one of ours.
+# No data outlives a cluster: `start` begins with empty brokers, `stop` removes their data and keeps their logs.
+# Only processes with a recorded id are ended, after a check that the id still is that of a broker started here.
 set -euo pipefail
 
-# The newest release, and the oldest line that is supported.
+# The release that is started by default, and one of the oldest line that lanekeeper supports.
 readonly KAFKA_NEWEST=4.1.1
 readonly KAFKA_OLDEST=3.9.1
 readonly KAFKA_VERSION=${LANEKEEPER_KAFKA_VERSION:-$KAFKA_NEWEST}
@@ -14,11 +14,11 @@ readonly READY_SECONDS_MAX=120
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=tests/lib/processes.sh
 . "$root/tests/lib/processes.sh"
-# Absolute, because a broker is recognised by the path of its properties.
+# Absolute, because `is_broker` recognises a broker by the path of its server.properties.
 home=${LANEKEEPER_KAFKA_DIR:-$root/.kafka}
 case $home in /*) ;; *) home=$root/$home ;; esac
-# Below the range from which systems take the ports of outgoing connections (32768 and up on Linux): one of those
-# would be in a broker's way without a listener on it.
+# Below the range from which a system takes the ports of outgoing connections (32768 and up on Linux). Such a connection
+# would keep a broker from its port, and `need_free_ports` would not find it, because nothing listens there.
 port_base=${LANEKEEPER_KAFKA_PORT:-19192}
 jars=${XDG_CACHE_HOME:-$HOME/.cache}/lanekeeper/kafka-$KAFKA_VERSION
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
@@ -56,13 +56,13 @@ USAGE
 
 is_version() { [[ $1 =~ ^[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$ ]]; }
 
-# ---- where a broker lives ----
+# ---- directory, ports and process of a broker ----
 
 broker_dir() { printf '%s/broker-%s' "$home" "$1"; }
 broker_port() { printf '%s' $((port_base + 10 * ($1 - 1))); }
 controller_port() { printf '%s' $((port_base + 10 * ($1 - 1) + 1)); }
 
-# The ids of the brokers that have been started here, whether they live or not.
+# Prints the ids of the brokers that were started here, running or not.
 recorded() {
   local file id
   for file in "$home"/broker-*/pid; do
@@ -72,10 +72,10 @@ recorded() {
   done
 }
 
-# is_broker ID ARGUMENTS
+# is_broker ID ARGUMENTS: succeeds if ARGUMENTS is the command line of broker ID.
 is_broker() { [[ $2 == *kafka.Kafka*"$(broker_dir "$1")/server.properties"* ]]; }
 
-# Prints the process id of broker $1 when that process is still our broker.
+# Prints the process id of broker $1; fails if that broker is not running.
 live_pid() { recorded_pid "$(broker_dir "$1")/pid" is_broker "$1"; }
 
 live_pids() {
@@ -83,7 +83,7 @@ live_pids() {
   for id in $(recorded); do live_pid "$id" || true; done
 }
 
-# ---- what is needed ----
+# ---- Java, jars and ports ----
 
 need_java() {
   local version
@@ -94,7 +94,7 @@ need_java() {
     fail "Kafka $KAFKA_VERSION needs Java 17, \`java\` is version ${version:-unknown}" "install Java 17 or newer, or point JAVA_HOME at one"
 }
 
-# Fetches Kafka's jars once. They arrive under another name first, so a broken download is never used.
+# Fetches Kafka's jars once, first into a temporary directory, so that an incomplete download is never used.
 need_jars() {
   [ -d "$jars" ] && return
   command -v mvn >/dev/null 2>&1 ||
@@ -120,9 +120,10 @@ POM
     rm -rf "$work"
     fail "Maven could not fetch Kafka $KAFKA_VERSION: $last" "check the network and Maven's proxy or mirror settings, then start again"
   fi
-  # Kafka 3.9 brings a logger of its own, which slf4j would take instead of the one whose lines are waited for here.
+  # Kafka 3.9 depends on slf4j-reload4j. With it on the class path slf4j might not use slf4j-simple, which writes the
+  # line that `is_ready` waits for.
   rm -f "$work"/jars/slf4j-reload4j-*.jar
-  # Another process may have been faster; theirs are the same.
+  # If another process was faster, `mv` fails or moves into its directory; its jars are the same.
   mv "$work/jars" "$jars" 2>/dev/null || true
   rm -rf "$work" "${jars:?}/jars"
 }
@@ -143,14 +144,14 @@ need_free_ports() {
 
 # ---- start ----
 
-# write_properties ID BROKERS
+# write_properties ID BROKERS: writes the server.properties of broker ID in a cluster of BROKERS brokers.
 write_properties() {
   local id=$1 brokers=$2 voters='' voter
   for voter in $(seq "$brokers"); do
     voters+="${voters:+,}$voter@127.0.0.1:$(controller_port "$voter")"
   done
   local isr=$((brokers > 1 ? 2 : 1))
-  # shellcheck disable=SC2086 # properties are words
+  # shellcheck disable=SC2086 # each property is an argument
   cat >"$(broker_dir "$id")/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=$id
@@ -160,7 +161,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$(broker_port "$id")
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$(broker_dir "$id")/data
-# A topic comes into being only when it is created: a mistyped name is an error.
+# Without automatic creation, a mistyped topic name is an error.
 auto.create.topics.enable=false
 default.replication.factor=$brokers
 min.insync.replicas=$isr
@@ -169,8 +170,8 @@ offsets.topic.num.partitions=8
 transaction.state.log.replication.factor=$brokers
 transaction.state.log.min.isr=$isr
 transaction.state.log.num.partitions=8
-# group.initial.rebalance.delay.ms stays at Kafka's default of 3,000: a group forms as it would in production.
-# Longer than any test, smaller than any disk.
+# group.initial.rebalance.delay.ms stays at Kafka's default (3000), so that groups form as in production.
+# Two hours are longer than any test; 1 GiB limits what a partition takes of the disk.
 log.retention.hours=2
 log.retention.bytes=1073741824
 log.segment.bytes=134217728
@@ -178,14 +179,15 @@ $(printf '%s\n' ${LANEKEEPER_KAFKA_PROPERTIES:-})
 PROPERTIES
 }
 
-# guard ID: what goes wrong at a cluster of one's own, for one broker with these listeners, from the first port on:
-#   +0 plaintext, may do everything   +2 SASL: `admin` may do everything, `guest` only see the cluster
-#   +3 TLS, a certificate of its own  +4 plaintext, advertises a port on which nothing listens
+# guard ID: extends the server.properties of a single broker with listeners that a user can get wrong, on the first port
+# plus N:
+#   +0 plaintext, all rights             +2 SASL (PLAIN): `admin` has all rights, `guest` has none
+#   +3 TLS, a self-signed certificate    +4 plaintext, advertises a port on which nothing listens
 #   +5 plaintext, advertises a host that does not exist
-#   +6 SASL over TLS, with each mechanism, where a login holds for two seconds
-#   +7 TLS, a certificate that has expired          +8 TLS, a certificate for another host
-#   +9 SASL over TLS, advertises a name that its certificate is not for
-# Users are refused what no rule allows, and the topic of the offsets is to have more copies than there are brokers.
+#   +6 SASL over TLS, each mechanism; a client has to log in again within two seconds
+#   +7 TLS, an expired certificate       +8 TLS, a certificate for another host
+#   +9 SASL over TLS, advertises a name that is not in its certificate
+# An authorizer refuses what no ACL allows. The offsets topic cannot be created: it needs three replicas.
 guard() {
   local dir port
   dir=$(broker_dir "$1") port=$(broker_port "$1")
@@ -224,7 +226,8 @@ PROPERTIES
   } >>"$dir/server.properties"
 }
 
-# keypair DIRECTORY NAME SAN MORE…: a certificate that signs itself, with its key.
+# keypair DIRECTORY NAME SAN MORE…: makes a self-signed certificate with its key, in DIRECTORY/NAME.p12. MORE are
+# further arguments of keytool.
 keypair() {
   local dir=$1 name=$2 san=$3
   rm -f "$dir/$name.p12"
@@ -233,7 +236,7 @@ keypair() {
     fail "\`keytool\` could not make a certificate" "it comes with Java 17; set JAVA_HOME"
 }
 
-# certificate [NAME]: prints a certificate that `guard` has made (broker, expired or elsewhere), as PEM.
+# certificate [NAME]: prints the certificate NAME (broker, expired or elsewhere) that `guard` has made, as PEM.
 certificate() {
   local store
   store=$(broker_dir 1)/${1:-broker}.p12
@@ -245,10 +248,10 @@ certificate() {
 launch() {
   local dir
   dir=$(broker_dir "$1")
-  # Three brokers share one machine with the clients under test.
+  # Three brokers get less memory each, because they share the machine with the clients under test.
   local heap=(-Xms512m -Xmx1g)
   [ "$2" -eq 1 ] || heap=(-Xms512m -Xmx512m)
-  # The collector settings are those of Kafka's own start script.
+  # The options of the garbage collector are those of Kafka's own start script (kafka-run-class.sh).
   nohup "$java" "${heap[@]}" -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 \
     -XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true \
     -Dorg.slf4j.simpleLogger.showDateTime=true "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS" \
@@ -269,14 +272,15 @@ format() {
     fail "broker $1 could not format its storage: $(last_line "$1")" "read $dir/log"
 }
 
-# The first line of a broker's log that says what went wrong (the later ones are consequences), or the last there is.
+# last_line ID: prints the first error in the broker's log with the line after it (later errors are consequences), or
+# the last line if there is no error.
 last_line() {
   local log
   log=$(broker_dir "$1")/log
   { grep -E -A1 -m 1 'ERROR|error:' "$log" || tail -n 1 "$log"; } 2>/dev/null | tr '\n' ' '
 }
 
-# Kafka writes this line once the broker is registered, unfenced and listening.
+# is_ready ID: Kafka writes this line when the broker is registered, unfenced and listening.
 is_ready() { grep -q 'Kafka Server started' "$(broker_dir "$1")/log" 2>/dev/null && port_is_open "$(broker_port "$1")"; }
 
 start() {
@@ -289,7 +293,7 @@ start() {
   [ -z "$(live_pids)" ] ||
     fail "a cluster is already running in $home" "use it (tests/kafka.sh env), or end it first: tests/kafka.sh stop"
   ids=$(seq "$brokers")
-  # shellcheck disable=SC2086 # ids are words
+  # shellcheck disable=SC2086 # each id is an argument
   need_free_ports $ids
   forget
   trap stop_broken EXIT
@@ -299,7 +303,8 @@ start() {
     mkdir -p "$(broker_dir "$id")"
     write_properties "$id" "$brokers"
     [ -z "${LANEKEEPER_KAFKA_GUARDED:-}" ] || guard "$id"
-    # Hexadecimal digits are base64url too; the last one is such that no bit is left over.
+    # A cluster id is 16 bytes in base64url, 22 characters. Hexadecimal digits are such characters; the last is A,
+    # because the four bits beyond 16 bytes must be zero.
     format "$id" "${cluster%?}A"
   done
   SECONDS=0
@@ -318,7 +323,7 @@ bootstrap_of_ids() {
   printf '%s\n' "$list"
 }
 
-# Prints the address of the cluster that runs here.
+# Prints the bootstrap address of the running cluster; fails if one of its brokers is not running.
 running_bootstrap() {
   local id
   [ -f "$home/bootstrap" ] || fail "no cluster is running in $home" "start one: tests/kafka.sh start"
@@ -328,9 +333,9 @@ running_bootstrap() {
   cat "$home/bootstrap"
 }
 
-# ---- break and mend one broker ----
+# ---- break and restore one broker ----
 
-# signal SIGNAL ID
+# signal SIGNAL ID: sends SIGNAL to broker ID.
 signal() {
   local pid
   if ! [[ ${2:-} =~ ^[1-3]$ ]]; then bad_usage "a broker from 1 to 3 is needed"; fi
@@ -338,7 +343,7 @@ signal() {
   kill "-$1" "$pid"
 }
 
-# A broker that was killed comes back with its data, and recovers its logs.
+# revive ID: starts a killed broker again, with its data; it recovers its logs.
 revive() {
   if ! [[ ${1:-} =~ ^[1-3]$ ]]; then bad_usage "a broker from 1 to 3 is needed"; fi
   [ -f "$(broker_dir "$1")/server.properties" ] || fail "there is no broker $1 in $home" "start a cluster: tests/kafka.sh start 3"
@@ -351,15 +356,15 @@ revive() {
 
 # ---- stop ----
 
-# Removes the data of brokers that are not running; their logs stay.
+# Removes data and recorded ids of all brokers, which are no longer running. Their logs stay.
 forget() {
   local id
   for id in $(recorded); do rm -rf "$(broker_dir "$id")/data" "$(broker_dir "$id")/pid"; done
   rm -f "$home/bootstrap"
 }
 
-# Of three brokers that end together the last two have no quorum to hand their partitions over to, and would wait for
-# minutes: what is left after a while is killed.
+# When three brokers end together, the last two lose the controller's quorum and would wait for minutes to hand over
+# their partitions. `end_all` therefore kills what is left after $STOP_SECONDS_MAX seconds.
 stop() {
   end_all 'a broker'
   forget
@@ -380,19 +385,19 @@ topic() {
   local address arguments
   address=$(bootstrap)
   arguments=(--create --topic "$1" --partitions "${2:-18}")
-  # Without a number, the broker's default.replication.factor holds.
+  # Without REPLICATION the broker's default.replication.factor applies.
   [ $# -lt 3 ] || arguments+=(--replication-factor "$3")
   tool org.apache.kafka.tools.TopicCommand --bootstrap-server "$address" "${arguments[@]}"
 }
 
-# End offsets as Kafka's own tool sees them: a count that owes nothing to the clients under test.
-# Retention does not change it; a transaction's markers would be counted too.
+# count NAME: prints the sum of the end offsets, as Kafka's own tool reads them, so that the count does not depend on
+# the clients under test. Retention does not change the sum; markers of transactions would be counted as well.
 count() {
   [ $# -eq 1 ] || bad_usage "\`count\` needs a topic"
   local address offsets
   address=$(bootstrap)
-  # The tool takes a pattern; dots are the only characters of a topic's name that mean something there.
-  # It passes over a partition it cannot reach and still ends well, so what it says is looked at too.
+  # --topic is a regular expression, and the dot is the only character of a topic name with a meaning there. The tool
+  # skips a partition that it cannot reach and still exits with 0, so its output is searched for "Skip".
   if ! offsets=$(tool org.apache.kafka.tools.GetOffsetShell --bootstrap-server "$address" --topic "${1//./\\.}" --time latest 2>&1) ||
     grep -q '^Skip' <<<"$offsets"; then
     fail "the offsets of \`$1\` could not all be read from $address: $(head -n 1 <<<"$offsets")" \

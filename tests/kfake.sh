@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A cluster of kfake (franz-go's brokers for tests) on 127.0.0.1: a second implementation of Kafka's protocol, for the
-# conformance tests. Built from tests/kfake with the pinned versions of its go.sum; all its data is in memory.
+# conformance tests. It is built from tests/kfake with the versions that go.mod and go.sum pin, and keeps all data in
+# memory.
 #
-# Its process is ended by its recorded id only, after a check that the id is still ours.
+# Only the process with the recorded id is ended, after a check that the id still is that of this kfake.
 set -euo pipefail
 
 readonly READY_SECONDS_MAX=20
@@ -11,7 +12,7 @@ readonly BROKERS=3
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=tests/lib/processes.sh
 . "$root/tests/lib/processes.sh"
-# Absolute, because the process is recognised by the path of its program.
+# Absolute, because `is_kfake` recognises the process by the path of its program.
 home=${LANEKEEPER_KFAKE_DIR:-$root/.kfake}
 case $home in /*) ;; *) home=$root/$home ;; esac
 port_base=${LANEKEEPER_KFAKE_PORT:-19392}
@@ -36,7 +37,7 @@ USAGE
 
 is_kfake() { [[ $1 == "$program "* ]]; }
 
-# Prints the process id when that process is still ours.
+# Prints the id of the running kfake; fails if there is none.
 live_pid() { recorded_pid "$home/pid" is_kfake; }
 
 live_pids() { live_pid || true; }
@@ -45,10 +46,10 @@ is_ready() { grep -qs '^BOOTSTRAP=' "$home/out"; }
 
 last_line() { tail -n 2 "$home/log" | tr '\n' ' '; }
 
-# build PROGRAM PACKAGE
+# build PROGRAM PACKAGE: builds the Go package PACKAGE of tests/kfake into the file PROGRAM.
 build() {
   command -v go >/dev/null 2>&1 || fail "there is no \`go\` to build kfake with" "install Go 1.21 or newer (Debian: apt-get install golang-go)"
-  # An older Go fetches the one that go.mod names; Debian's does so only when it is told to.
+  # GOTOOLCHAIN=auto: a Go that is older than go.mod asks for fetches that version. Debian's Go does so only if told to.
   (cd "$root/tests/kfake" && GOTOOLCHAIN=auto GOWORK=off CGO_ENABLED=0 go build -buildvcs=false -mod=readonly -o "$1" "$2") ||
     fail "kfake could not be built" "read the messages above; is the Go module proxy reachable (\`go env GOPROXY\`)?"
 }
@@ -79,7 +80,7 @@ stop() {
   rm -f "$home/pid" "$home/out"
 }
 
-# read BOOTSTRAP TOPIC PARTITIONS
+# read_topic BOOTSTRAP TOPIC PARTITIONS
 read_topic() {
   [ $# -eq 3 ] || bad_usage "\`read\` needs a bootstrap address, a topic and its number of partitions"
   mkdir -p "$home"

@@ -22,7 +22,7 @@ import (
 const (
 	exitUsage       = 2
 	exitEnvironment = 3
-	// More brokers than any test needs.
+	// An arbitrary limit above what tests use (three brokers).
 	portsMax = 16
 )
 
@@ -38,7 +38,7 @@ func main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	cluster, err := kfake.NewCluster(
 		kfake.Ports(ports...),
-		// By this name tests know where it differs from Kafka.
+		// Tests recognise kfake by this id and skip what it does differently from Kafka.
 		kfake.ClusterID("kfake"),
 		kfake.WithLogger(kfake.BasicLogger(os.Stderr, kfake.LogLevelWarn)),
 	)

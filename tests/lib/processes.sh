@@ -1,8 +1,10 @@
 # shellcheck shell=bash
-# Clusters that a script starts on this machine, recognises and ends. It is sourced by `tests/kafka.sh` and `tests/kfake.sh`.
+# Starts, recognises and ends the processes of a test cluster on this machine. `tests/kafka.sh` and `tests/kfake.sh`
+# source this file.
 #
-# The script has these functions: `usage`; `stop`; `live_pids`, which prints the ids of all its processes that live; and
-# for `await_ready`, with the arguments of that: `is_ready`, `live_pid`, and `last_line` for what its log says last.
+# A script that sources it defines `usage`, `stop`, `live_pids` (prints the ids of the script's running processes), and
+# for `await_ready` three functions that get its ARGUMENT: `is_ready`, `live_pid` (prints the id of that process, or
+# fails), and `last_line` (prints the end of its log for an error message).
 
 readonly EXIT_USAGE=2
 readonly EXIT_ENVIRONMENT=3
@@ -21,11 +23,12 @@ bad_usage() {
   exit "$EXIT_USAGE"
 }
 
-# Room is left above for the ports of three brokers.
+# At most 65500: the second and third broker take ports above the first.
 is_port() { [[ $1 =~ ^[1-9][0-9]{3,4}$ ]] && [ "$1" -ge 1024 ] && [ "$1" -le 65500 ]; }
 
-# recorded_pid FILE IS_OURS…: prints the process id in FILE when the command IS_OURS says so of that process's arguments,
-# which it gets as one more word. The system may have given the id to another process.
+# recorded_pid FILE IS_OURS…: prints the process id in FILE if the process still is the script's own. The command
+# IS_OURS decides that; its last argument is the command line of the process. Without the check the id may name another
+# process, because the system reuses ids.
 recorded_pid() {
   local pid arguments
   pid=$(cat "$1" 2>/dev/null) || return 1
@@ -38,42 +41,43 @@ recorded_pid() {
   "${@:2}" "$arguments" && printf '%s\n' "$pid"
 }
 
-# await_ready NAME SECONDS_MAX [ARGUMENT]: leaves a message in $trouble when the process does not become ready. The
-# script sets SECONDS to 0 when it starts the first of several.
+# await_ready NAME SECONDS_MAX [ARGUMENT]: waits until `is_ready` succeeds. If the process ends before, or SECONDS
+# reaches SECONDS_MAX, it fails with a message in $trouble. The script sets SECONDS to 0 before it starts the first
+# process, so that several processes share one limit.
 await_ready() {
   until is_ready "${@:3}"; do
-    # Before the look at the process as well: for a moment it is this shell, then `nohup`.
+    # Also before the first `live_pid`: at first the process still has the command line of this shell, then of `nohup`.
     sleep 0.1
     if ! live_pid "${@:3}" >/dev/null; then
       trouble="$1 ended while starting: $(last_line "${@:3}")"
       return 1
     fi
     if [ "$SECONDS" -ge "$2" ]; then
-      # shellcheck disable=SC2034 # for the script
+      # shellcheck disable=SC2034 # the script reads it
       trouble="$1 was not ready after $2 s: $(last_line "${@:3}")"
       return 1
     fi
   done
 }
 
-# The trap of a start: one that fails or is interrupted leaves no process.
+# The EXIT trap of `start`: a start that fails or is interrupted leaves no process behind.
 stop_broken() {
   local code=$?
   stop
   exit "$code"
 }
 
-# signal_all SIGNAL
+# signal_all SIGNAL: sends SIGNAL to each of the script's running processes.
 signal_all() {
   local pid
   for pid in $(live_pids); do
     kill "-$1" "$pid" 2>/dev/null || true
-    # One that stands still would not hear of it.
+    # A process that SIGSTOP has stopped handles SIGTERM only after SIGCONT.
     kill -CONT "$pid" 2>/dev/null || true
   done
 }
 
-# Waits until no process is left, at most $STOP_SECONDS_MAX.
+# Waits at most $STOP_SECONDS_MAX seconds until no process is left, and fails if one is.
 await_gone() {
   local _
   for _ in $(seq $((STOP_SECONDS_MAX * 10))); do
@@ -83,10 +87,10 @@ await_gone() {
   [ -z "$(live_pids)" ]
 }
 
-# end_all NAME: asks, waits, then insists.
+# end_all NAME: sends SIGTERM, waits, and sends SIGKILL to the processes that are left.
 end_all() {
   signal_all TERM
-  # With its number: in the trap a bare `return` would give the code of the script.
+  # `return 0`, because in a trap a `return` without a number returns the status from before the trap.
   await_gone && return 0
   signal_all KILL
   await_gone || fail "$1 does not end: $(live_pids | tr '\n' ' ')" "end that process by hand"
