@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# lanekeeper's two clients beside a bare rdkafka loop (benches/bare.rs), another program, and Kafka's own
+# Compares lanekeeper's two clients with a bare rdkafka loop (benches/bare.rs), another program (PEER), and Kafka's own
 # kafka-producer-perf-test, on one Kafka.
 #
 #   BOOTSTRAP=127.0.0.1:9092 [PEER=program] [ROUNDS=3] [SECONDS_=10] benches/compare.sh guide|max
 #
 #   guide   1,024 producers x 2 msg/s of 100 B to 18 partitions, a consumer for each, for SECONDS_ after 3 s of warmup
-#   max     COUNT (3 million) messages of 100 B as fast as they go, linger 5 ms
+#   max     COUNT (3 million) messages of 100 B at the maximum rate, linger 5 ms
 #
-# Programs take turns (A B C A B C …), because runs on a shared machine differ by tens of per cent: compare only what
-# ran side by side. CPU is user + system of the whole process, start and end included, taken from outside and so alike
-# for all; RSS is what each says of itself, and of Java what the system says.
+# Programs take turns (A B C A B C …), because runs on a shared machine differ by tens of per cent: compare only figures
+# of one call. CPU is user + system of the whole process, start and end included, as the system counts it. RSS is the
+# largest that the program itself prints; for Java, that the system counts.
 #
-# The commands, settings and versions of all sides are printed first. They are kept with the output of each program and
-# the figures of each round in benches/runs/DATE-MODE (RUNS gives another directory).
+# Commands and versions are printed first, and what lanekeeper told its clients last. All that is printed, the output of
+# each program and the figures of each round are kept in benches/runs/DATE-MODE (RUNS gives another directory).
 #
 # PEER is started with `-brokers HOST:PORT -topic NAME -mode assign -producer-clients CLIENTS -compression none` and
 #   guide   -seconds S -warmup W
 #   max     -rate 0 -count COUNT -linger 5ms
 # on a topic that exists, and has to print a JSON object with `msgs_per_s`, `max_rss_kib`, `received` and
-# `from_actual_send`: {`p50`, `p99`} (actual send to processed, in microseconds). It may fail with an exit code.
+# `from_actual_send`: {`p50`, `p99`} (actual send to processed, in microseconds). Its exit code is ignored.
 #
-# kafka-producer-perf-test only produces: its times end with the acknowledgement, and its CPU has no consumers in it.
+# kafka-producer-perf-test only produces: its times end with the acknowledgement, and its CPU includes no consumers.
 #
-#   CLIENTS      clients of the producers of native, rdkafka and the peer: 1, or 1024, one for each producer
-#   PROGRAMS     which of them, as in PROGRAMS="native rdkafka"; others are compared with the first
+#   CLIENTS      number of producing clients of native, rdkafka and the peer: 1, or 1024 (one for each producer)
+#   PROGRAMS     the programs, as in PROGRAMS="native rdkafka"; the others are compared with the first
 #   LANEKEEPER   a program to run instead of target/release/lanekeeper
 #   ARGUMENTS    more arguments for it, as in ARGUMENTS="--set client.producer.linger.ms=1"
 #   BARE         a program to run instead of target/release/examples/bare
@@ -59,7 +59,7 @@ for program in $PROGRAMS; do
   esac
 done
 export PROGRAMS
-# Topics are made by the bare loop as well.
+# Needed even if `bare` is not in PROGRAMS, because it also creates and deletes the topics of `peer` and `perf`.
 [ -n "${BARE:-}" ] || cargo build --locked --quiet --release --example bare
 need_lanekeeper
 export BARE=${BARE:-target/release/examples/bare}
@@ -100,7 +100,7 @@ def ended(command, name):
 def measured(command, name):
     """Runs a program that prints a JSON object; returns that, and its CPU seconds."""
     text, usage = ended(command, name)
-    # The object may come after other lines.
+    # Other lines may precede the object.
     for start in (text.find("{"), text.rfind("\n{") + 1):
         try:
             return json.JSONDecoder().raw_decode(text[start:])[0], usage.ru_utime + usage.ru_stime
@@ -225,21 +225,20 @@ def say_settings():
     java = env["JAVA_HOME"] + "/bin/java" if env.get("JAVA_HOME") else "java"
     say(f"java: {first_line([java, '-version'])}; broker: {bootstrap}")
     for name, (_, command) in programs.items():
-        # Without the directory of the program, which says nothing.
+        # Without the program's directory, so that outputs of different machines can be compared.
         say(f"  {name:<10}{shlex.join([os.path.basename(command[0]), *command[1:]])}")
 
 
 def client_settings(name):
-    """What lanekeeper told its client, as the result says it."""
+    """Prints the settings of lanekeeper's client that its result lists."""
     try:
-        config = json.load(open(os.path.join(runs_in, f"1-{name}.result", "result.json")))["client_config"]
-    except (OSError, KeyError, ValueError):
+        result = json.load(open(os.path.join(runs_in, f"1-{name}.result", "result.json")))
+    except (OSError, ValueError):
         return
-    told = {key: its["value"] for key, its in config.items() if its["origin"] != "client"}
+    told = {key: its["value"] for key, its in result["client_config"].items() if its["origin"] != "client"}
     if name == "native":
-        # The others are librdkafka's, which answers what is asked beside the load.
-        of_load = ("producer.acks", "producer.enable.idempotence", "producer.linger.ms", "producer.compression.type")
-        told = {key: told.get(key) for key in of_load}
+        # The result of the native client lists no properties, but how it sent.
+        told = {key: result["sending"][key] for key in ("acks", "idempotence", "linger_ms", "compression")}
     told = " ".join(f"{key}={value}" for key, value in told.items() if not key.endswith("bootstrap.servers"))
     say(f"  {name}, what it was told beyond its defaults: {told}")
 
@@ -267,7 +266,7 @@ for name, all_figures in runs.items():
         for key, _, scale, template in columns))
 say(f"\nratios of the medians, and of each round (smallest - largest): {first} / other")
 for name in list(programs)[1:]:
-    # A program that tells whole milliseconds may tell 0: there is no ratio then.
+    # A program that prints whole milliseconds can print 0, with which there is no ratio.
     of = {key: [a[key] / b[key] for a, b in zip(runs[first], runs[name]) if b[key]] for key, *_ in columns}
     ratio = {key: f"{median[first][key] / median[name][key]:.2f}" if median[name][key] else "-" for key, *_ in columns}
     range_of = {key: f"{min(of[key]):.2f} - {max(of[key]):.2f}" if of[key] else "-" for key, *_ in columns}
