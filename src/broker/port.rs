@@ -286,6 +286,9 @@ pub enum ErrorClass {
     Poison,
     /// The client cannot be used any more. A new one may work.
     Fatal,
+    /// A static member's instance id is not released yet. A new client gets it once the predecessor has left its group,
+    /// or its session is over.
+    Unreleased,
     /// The processing of a record has failed, not the client.
     Processing,
 }
@@ -310,6 +313,15 @@ impl BrokerError {
     /// An error after which the client cannot be used.
     pub fn fatal(message: impl Into<String>) -> BrokerError {
         BrokerError { class: ErrorClass::Fatal, message: message.into() }
+    }
+
+    /// The error of a static member whose predecessor has not left the group (`UNRELEASED_INSTANCE_ID`).
+    pub(crate) fn unreleased() -> BrokerError {
+        let message = "the broker has not released the instance id of this static member (UnreleasedInstanceId): it \
+                       does so once the last holder has left the group, or the session of that is over \
+                       (group.consumer.session.timeout.ms of the brokers, 45s by default); a member with \
+                       `consumers.membership = \"dynamic\"` or `consumers.protocol = \"classic\"` does not wait for that";
+        BrokerError { class: ErrorClass::Unreleased, message: message.to_owned() }
     }
 
     /// An error of the processing of a record.

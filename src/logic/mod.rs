@@ -13,6 +13,7 @@ mod reaper;
 mod supervision;
 mod topic_watch;
 mod unprocessed;
+mod unreleased;
 mod watchdog;
 mod work;
 
@@ -28,5 +29,6 @@ pub use reaper::Reaper;
 pub use supervision::{Action, Cause, Slot, SlotEvent, SlotState};
 pub use topic_watch::{TopicChange, TopicCheck, TopicWatch};
 pub use unprocessed::unprocessed_ages;
+pub use unreleased::UnreleasedIds;
 pub use watchdog::{Diagnosis, Remedy, Watchdog, WatchdogInput};
 pub use work::{Effort, Handler, HandlerError, Handlers, Record, WorkSampler};

@@ -103,6 +103,10 @@ impl GroupPlan {
 /// Default of `group.consumer.session.timeout.ms`.
 pub(super) const SESSION_TIMEOUT_OF_BROKERS: Duration = Duration::from_secs(45);
 
+/// Default of `group.consumer.max.session.timeout.ms`: no session of a member is longer, so an instance id whose holder is
+/// silent is free after this time.
+pub(crate) const LONGEST_SESSION_OF_BROKERS: Duration = Duration::from_secs(60);
+
 /// The protocol by which the members of a group and its coordinator assign partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupProtocol {

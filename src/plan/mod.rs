@@ -21,6 +21,7 @@ use std::time::Duration;
 pub use backlog::CatchUp;
 pub use broker_faults::{DownAtOnce, brokers_down_max};
 pub use build::{Overrides, build, compile};
+pub(crate) use consumers::LONGEST_SESSION_OF_BROKERS;
 use consumers::SESSION_TIMEOUT_OF_BROKERS;
 pub use consumers::{
     Assignor, CheckpointPlan, ClientTopology, ConsumersPlan, GroupPlan, GroupProtocol, Identity,

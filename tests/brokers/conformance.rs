@@ -59,6 +59,7 @@ on_every_broker! {
     a_group_shares_all_partitions;
     a_group_of_the_consumer_protocol_does_the_same;
     a_static_member_gets_its_partitions_back;
+    a_static_member_waits_for_its_instance_id_whatever_its_budget;
     as_fast_as_possible_everything_arrives;
     reading_from_the_beginning_of_an_own_topic_is_the_same;
 }
@@ -230,6 +231,25 @@ fn a_static_member_gets_its_partitions_back(arm: &Arm) {
         }
         // The session timeout is long enough for the busiest machine.
         kill_of_a_static_member(arm, kill, "consumers.session_timeout=30s");
+    }
+}
+
+/// The old client keeps the instance id longer than a new one waits for it (`watchdog.close`), so the broker refuses the
+/// new one. That ends a client of librdkafka.
+fn a_static_member_waits_for_its_instance_id_whatever_its_budget(arm: &Arm) {
+    if !arm.group_protocols().contains(&"consumer") {
+        return;
+    }
+    let late = "[watchdog]\nclose = \"500ms\"\n[restart]\nbudget = 1\nbackoff_max = \"500ms\"\n\
+                [[fault]]\nat = \"1500ms\"\nlate_close = { consumer = 0 }\nfor = \"4s\"\n";
+    let set = ["consumers.mode=group", "consumers.count=1", "consumers.membership=static"];
+    let set = set.into_iter().chain(["consumers.protocol=consumer", "run.duration=8s"]);
+    let summary = arm.run(&format!("{SCENARIO}{late}")).set(set).exits(0).summary();
+    let l = &summary.ledger;
+    assert_eq!((l.delivered, l.acked, l.lost, l.duplicated), (l.sent, l.sent, 0, 0), "{l:?}");
+    assert!(summary.given_up.is_empty(), "{:?}", summary.given_up);
+    for p in &summary.partitions {
+        assert!(owners(p).last() > Some(&(0, 1)), "{:?}", owners(p));
     }
 }
 

@@ -184,7 +184,7 @@ impl World {
         match cause {
             Cause::Failed(_) => partition.charge(self.now),
             Cause::Exhausted(_) | Cause::Permanent(_) => partition.may_be_given_up = true,
-            Cause::Injected | Cause::Skipped => {}
+            Cause::Injected | Cause::Skipped | Cause::Unreleased => {}
         }
         self.step(id, SlotEvent::Ended { incarnation, cause, checkpoint: Offset(next) });
     }

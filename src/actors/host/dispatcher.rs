@@ -481,6 +481,7 @@ impl ConsumerEvents for Dispatcher {
             | ErrorClass::Denied
             | ErrorClass::Poison
             | ErrorClass::Fatal
+            | ErrorClass::Unreleased
             | ErrorClass::Processing => {
                 self.client_error(now, &error);
                 self.client_failure.get_or_insert(error);

@@ -100,7 +100,7 @@ impl SupervisorState {
                 return;
             }
         }
-        let cause = self.cause(id, &failure, injected, in_flight);
+        let cause = self.cause(id, &failure, (now, injected), in_flight);
         let checkpoint = self.checkpoint(id);
         let event = SlotEvent::Ended { incarnation, cause, checkpoint };
         self.step_after(myself, id, event, (now, fault)).await;
@@ -111,13 +111,19 @@ impl SupervisorState {
         &mut self,
         id: SlotId,
         failure: &Failure,
-        injected: Option<usize>,
+        (now, injected): (Time, Option<usize>),
         in_flight: Option<InFlight>,
     ) -> Cause {
         match (failure, injected) {
             (Failure::Killed | Failure::Stopped, Some(_)) => Cause::Injected,
             (Failure::Permanent(reason), _) => Cause::Permanent(reason.clone()),
             (Failure::Hopeless(reason), _) => Cause::Exhausted(reason.clone()),
+            (Failure::Unreleased(reason), _) => match id {
+                SlotId::Consumer(consumer) if self.unreleased.is_free(consumer, now) => {
+                    Cause::Unreleased
+                }
+                _ => Cause::Failed(reason.clone()),
+            },
             (Failure::Failed(reason) | Failure::Poison(reason), _) => match (id, in_flight) {
                 (SlotId::Consumer(consumer), Some(record)) => {
                     let death = match failure {

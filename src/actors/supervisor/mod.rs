@@ -20,7 +20,7 @@ use super::lease::PoolShared;
 use super::messages::{SlotId, SupervisorMsg};
 use super::runtime::Context;
 use crate::base::{ConsumerId, Incarnation, Time};
-use crate::logic::{Gate, PoisonWatch, Reaper, SlotEvent};
+use crate::logic::{Gate, PoisonWatch, Reaper, SlotEvent, UnreleasedIds};
 use crate::plan::{ClientTopology, Membership};
 
 pub use self::state::Status;
@@ -66,6 +66,7 @@ impl Actor for Supervisor {
             gate: Gate::new(context.plan.members() as usize, context.plan.restart),
             gate_random: context.seed.child("gate", 0).random(),
             poison: PoisonWatch::new(context.plan.consumers.poison),
+            unreleased: UnreleasedIds::default(),
             reaper: Reaper::new(context.plan.watch.close),
             load_is_over: false,
             status,
@@ -94,6 +95,9 @@ impl Actor for Supervisor {
             SupervisorMsg::Ready(slot, incarnation) => {
                 state.step(&myself, slot, SlotEvent::Ready(incarnation)).await;
                 state.ready(slot);
+                if let SlotId::Consumer(consumer) = slot {
+                    state.unreleased.joined(consumer);
+                }
                 if incarnation == Incarnation(1) {
                     state.joined(slot);
                 }

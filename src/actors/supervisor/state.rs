@@ -14,7 +14,7 @@ use crate::actors::messages::{ConsumerMsg, PollerMsg, PoolMsg, SlotId};
 use crate::actors::runtime::Context;
 use crate::base::{Incarnation, Random};
 use crate::broker::ErrorClass;
-use crate::logic::{Gate, PoisonWatch, Reaper, Slot, SlotState, Watchdog};
+use crate::logic::{Gate, PoisonWatch, Reaper, Slot, SlotState, UnreleasedIds, Watchdog};
 use crate::measure::Heartbeat;
 
 /// The state of the supervisor.
@@ -32,6 +32,7 @@ pub struct SupervisorState {
     pub(super) gate: Gate<SlotId>,
     pub(super) gate_random: Random,
     pub(super) poison: PoisonWatch,
+    pub(super) unreleased: UnreleasedIds,
     pub(super) reaper: Reaper,
     /// True once the load was told to end: no fault is injected any more.
     pub(super) load_is_over: bool,
@@ -154,6 +155,8 @@ pub(super) enum Failure {
     Failed(String),
     /// With an error of the client or the cluster.
     Broker(String),
+    /// Because the instance id of this static member is not released yet.
+    Unreleased(String),
     /// On a record that its handler calls poison.
     Poison(String),
     /// After every remedy was tried without success.
@@ -169,6 +172,7 @@ impl Failure {
             Some(class) if class.is_definite() => Failure::Permanent(reason),
             Some(ErrorClass::Poison) => Failure::Poison(reason),
             Some(ErrorClass::Fatal) => Failure::Broker(reason),
+            Some(ErrorClass::Unreleased) => Failure::Unreleased(reason),
             _ => Failure::Failed(reason),
         }
     }
@@ -181,6 +185,7 @@ impl fmt::Display for Failure {
             Failure::Stopped => f.write_str("stopped by a fault"),
             Failure::Failed(reason)
             | Failure::Broker(reason)
+            | Failure::Unreleased(reason)
             | Failure::Poison(reason)
             | Failure::Hopeless(reason)
             | Failure::Permanent(reason) => f.write_str(reason),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::NativeSettings;
 use super::member_protocol::{MemberEvent, MemberSettings};
-use super::membership::Membership;
+use super::membership::{Membership, refusal};
 use super::metadata::Metadata;
 use super::received::{Event, Received, Run};
 use crate::base::{Offset, PartitionId, Time};
@@ -128,13 +128,7 @@ impl NativeConsumer {
                 MemberEvent::Fenced => {
                     Event::Error(BrokerError::fatal("another client uses this group.instance.id"))
                 }
-                MemberEvent::Refused("UnsupportedVersion") => Event::Error(BrokerError::fatal(
-                    "the cluster does not serve groups of the consumer protocol (KIP-848), as Kafka does from 4.0 on; \
-                     use `consumers.protocol = \"classic\"`",
-                )),
-                MemberEvent::Refused(name) => Event::Error(BrokerError::fatal(format!(
-                    "the coordinator refuses this member of the group: {name}"
-                ))),
+                MemberEvent::Refused(name) => Event::Error(refusal(name)),
             };
             self.received.push_other(event);
         }

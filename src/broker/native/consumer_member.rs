@@ -32,14 +32,14 @@ use crate::broker::model::group::{
     ConsumerHeartbeat, GroupError, GroupRequest, GroupResponse, HeartbeatAccepted,
     HeartbeatSettings, JOINS, LEAVES, LEAVES_FOR_A_WHILE, MemberRef, TargetAssignment,
 };
+use crate::plan::LONGEST_SESSION_OF_BROKERS;
 
 /// Tries of a commit whose epoch is out of date.
 const COMMIT_TRIES_MAX: u32 = 3;
 /// Heartbeat interval until a coordinator has sent one.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
-/// Time that a static member waits for an instance id whose holder has not left, and time between its attempts. The id
-/// is free after a session at the latest, which is `group.consumer.max.session.timeout.ms`, by default.
-const INSTANCE_ID_LIMIT: Duration = Duration::from_secs(60);
+/// Time between the attempts of a static member to get an instance id whose holder has not left. It tries for
+/// [`LONGEST_SESSION_OF_BROKERS`], because the id is free after a session at the latest.
 const INSTANCE_ID_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest heartbeat interval, whatever a coordinator sends, and shortest time between attempts to join.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -294,7 +294,7 @@ impl ConsumerMember {
 
     /// True while it may wait for a predecessor that could not leave.
     fn may_wait_for_its_instance_id(&mut self) -> bool {
-        self.now < *self.waits_since.get_or_insert(self.now) + INSTANCE_ID_LIMIT
+        self.now < *self.waits_since.get_or_insert(self.now) + LONGEST_SESSION_OF_BROKERS
     }
 
     /// Handles an error response to a heartbeat. `joins` is true for the first one.

@@ -13,7 +13,7 @@ use super::metadata::Metadata;
 use crate::base::{Offset, PartitionId, Time};
 use crate::broker::model::group::{GroupRequest, GroupResponse};
 use crate::broker::protocol::{BrokerId, Outbox, Request};
-use crate::broker::{GroupSpec, Positions};
+use crate::broker::{BrokerError, GroupSpec, Positions};
 
 /// A member and its coordinator.
 #[derive(Debug)]
@@ -260,6 +260,20 @@ pub(in crate::broker) fn member_of(settings: MemberSettings) -> Box<dyn MemberPr
             settings.instance_id,
             settings.rebalance_timeout,
         )),
+    }
+}
+
+/// The error of a member that its coordinator refuses with the error `name`.
+pub(super) fn refusal(name: &str) -> BrokerError {
+    match name {
+        "UnsupportedVersion" => BrokerError::fatal(
+            "the cluster does not serve groups of the consumer protocol (KIP-848), as Kafka does from 4.0 on; \
+             use `consumers.protocol = \"classic\"`",
+        ),
+        "UnreleasedInstanceId" => BrokerError::unreleased(),
+        name => {
+            BrokerError::fatal(format!("the coordinator refuses this member of the group: {name}"))
+        }
     }
 }
 

@@ -17,6 +17,9 @@ use crate::measure::Outcome;
 
 /// The class of a consumer's error. librdkafka's documentation calls global errors informational.
 pub(super) fn classify(error: &KafkaError) -> BrokerError {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnreleasedInstanceId) {
+        return BrokerError::unreleased();
+    }
     let class = match error {
         KafkaError::MessageConsumptionFatal(_) => ErrorClass::Fatal,
         other => other.rdkafka_error_code().map_or(ErrorClass::Informational, class_of),
@@ -48,14 +51,17 @@ fn class_of(code: RDKafkaErrorCode) -> ErrorClass {
 
 /// The class of an error that came while `doing` something with `topic`. The message names a missing right.
 pub(super) fn classify_while(error: &KafkaError, doing: Doing, topic: &str) -> BrokerError {
-    BrokerError { message: describe_while(error, doing, topic), ..classify(error) }
+    let BrokerError { class, message } = classify(error);
+    BrokerError { class, message: denied_while(error, doing, topic).unwrap_or(message) }
 }
 
 /// The missing right, or else the text of [`describe`].
 pub(super) fn describe_while(error: &KafkaError, doing: Doing, topic: &str) -> String {
-    let denied =
-        error.rdkafka_error_code().and_then(|code| missing_right(code, doing, topic, None));
-    denied.unwrap_or_else(|| describe(error))
+    denied_while(error, doing, topic).unwrap_or_else(|| describe(error))
+}
+
+fn denied_while(error: &KafkaError, doing: Doing, topic: &str) -> Option<String> {
+    error.rdkafka_error_code().and_then(|code| missing_right(code, doing, topic, None))
 }
 
 /// The right that is missing, its resource, and how to grant it. `None` if the code is not an authorization error.
