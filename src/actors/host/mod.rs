@@ -7,6 +7,7 @@
 mod consumer_host;
 mod dispatcher;
 mod filler;
+mod horizon;
 mod looped_consumer;
 mod partition_worker;
 mod position_check;
@@ -15,6 +16,7 @@ mod sender;
 mod sim_processes;
 
 pub(super) use consumer_host::{ConsumerHost, HostTurn};
+pub(super) use horizon::Horizon;
 pub(super) use looped_consumer::LoopedConsumer;
-pub(super) use producer_host::{BLOCKED_WAIT, Horizon, PoolHost, PoolTurn};
+pub(super) use producer_host::{BLOCKED_WAIT, PoolHost, PoolTurn};
 pub(super) use sim_processes::{RogueConsumer, SimulatedConsumer, SimulatedPool};

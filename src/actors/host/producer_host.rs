@@ -3,10 +3,11 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::horizon::{Horizon, SLEEP_MAX};
 use super::sender::Sender;
 use crate::actors::lease::{PoolMode, PoolShared};
 use crate::actors::runtime::Context;
-use crate::base::{Clock, Incarnation, PoolId, Time};
+use crate::base::{Incarnation, PoolId, Time};
 use crate::broker::ProducerPort;
 use crate::broker::calls::RuledProducer;
 use crate::logic::Pacer;
@@ -16,8 +17,6 @@ use crate::measure::{Measurements, PoolState};
 const BURST_MAX: usize = 256;
 /// At maximum rate the clock is read once for this many records, which take less than 2 us.
 const CLOCK_EVERY: usize = 8;
-/// Longest sleep, so that commands and acknowledgements are seen in time.
-pub(in crate::actors) const SLEEP_MAX: Duration = Duration::from_millis(10);
 /// Wait when the client's queue is full, or consumers are too far behind.
 pub(in crate::actors) const BLOCKED_WAIT: Duration = Duration::from_micros(500);
 /// Longest wait for records in flight if the schedule was ended early.
@@ -38,27 +37,6 @@ pub(in crate::actors) struct PoolHost<P> {
     flush_until: Option<Time>,
     /// Progress of the last turn. In a simulation it may be later than the turn.
     reached: Time,
-}
-
-/// How far a turn of a pool's host goes.
-#[derive(Clone, Copy)]
-pub(in crate::actors) enum Horizon {
-    /// The turn sends all records that are due according to this clock, which continues meanwhile.
-    Present(Clock),
-    /// The turn sends the records that are due at its own time, and then, each at its own time, those due before this
-    /// time.
-    Before(Time),
-}
-
-impl Horizon {
-    /// The time of a turn that has progressed to `at`.
-    #[inline]
-    fn time(self, at: Time) -> Time {
-        match self {
-            Horizon::Present(clock) => clock.now(),
-            Horizon::Before(_) => at,
-        }
-    }
 }
 
 /// How a burst ended.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::filler::Filler;
-use super::producer_host::{Horizon, SLEEP_MAX};
+use super::horizon::{Horizon, SLEEP_MAX};
 use crate::actors::runtime::Context;
 use crate::base::{Offset, PartitionId, PoolId, RunId, STAMP_BYTES, Stamp, Time};
 use crate::broker::calls::RuledProducer;

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::consumer_host::{ConsumerHost, HostTurn};
-use super::producer_host::{BLOCKED_WAIT, Blocked, Horizon, PoolHost, PoolTurn};
+use super::horizon::Horizon;
+use super::producer_host::{BLOCKED_WAIT, Blocked, PoolHost, PoolTurn};
 use crate::actors::lease::{HostReport, PoolReport};
 use crate::actors::runtime::Context;
 use crate::base::{ConsumerId, Offset, PartitionId, RecordView, Time};
