@@ -107,7 +107,9 @@ fn a_loss_is_what_the_log_has_lost() {
         let file = support::text_of("scenarios/faults/delete-records.toml");
         // A run deletes records only from a topic that it has created.
         let own = ["topic.keep=true", "topic.replication_factor=1"];
-        let summary = arm.run(&file).set(own).exits(1).summary();
+        // The deletion takes more than half a second on a busy machine.
+        let later = ["fault[0].for=5s", "fault[2].at=8s"];
+        let summary = arm.run(&file).set(own).set(later).exits(1).summary();
         let client: BaseConsumer = arm.config().create().expect("a client");
         for partition in &summary.partitions {
             let marks = client.fetch_watermarks(&summary.topic, partition.partition as i32, ANSWER);

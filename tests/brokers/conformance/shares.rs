@@ -79,6 +79,8 @@ fn a_killed_process_is_named_and_its_partitions_are_not_covered() {
         let mut running = started(arm, &topic, &["run.duration=5s"]);
         let mut third = running.remove(2);
         third.await_text("so-far.json", "{");
+        // The others hear of its records once a second.
+        (0..150).for_each(|_| third.look());
         let third = third.kill();
         let mut processes: Vec<Finished> = running.into_iter().map(Running::finish).collect();
         for process in &processes {
