@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
@@ -206,25 +206,34 @@ async fn serve(
         let Ok(permit) = room.clone().try_acquire_owned() else { continue };
         let scrapes = scrapes.clone();
         let answering = async move {
-            let service = service_fn(move |request| {
-                let answer = answer(&request, &scrapes);
+            let scraped = OnceLock::new();
+            let service = service_fn(|request| {
+                let answer = answer(&request, &scrapes.latest, &scraped);
                 async { Ok::<_, Infallible>(answer) }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).keep_alive(false).header_read_timeout(CONNECTION_LIMIT);
-            // A client that disconnects or is too slow is no error.
-            let _ = tokio::time::timeout(
+            let served = tokio::time::timeout(
                 CONNECTION_LIMIT,
                 http.serve_connection(TokioIo::new(stream), service),
-            )
-            .await;
+            );
+            // A client that disconnects or is too slow is no error. The process may end after a scrape of the verdict,
+            // so a scrape counts when its response is written.
+            if let (Ok(Ok(())), Some(has_verdict)) = (served.await, scraped.get()) {
+                scrapes.note(*has_verdict);
+            }
             drop(permit);
         };
         tokio::spawn(answering);
     }
 }
 
-fn answer(request: &Request<Incoming>, scrapes: &Scrapes) -> Response<Full<Bytes>> {
+/// The response to a request. Sets `scraped` for a scrape: true if its metrics have the verdict.
+fn answer(
+    request: &Request<Incoming>,
+    latest: &LatestSnapshot,
+    scraped: &OnceLock<bool>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     let mut say = |status, kind: &'static str, text: Vec<u8>| {
         *response.status_mut() = status;
@@ -236,12 +245,13 @@ fn answer(request: &Request<Incoming>, scrapes: &Scrapes) -> Response<Full<Bytes
         (&Method::GET | &Method::HEAD, "/metrics") => {
             let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
             let format = ExpositionFormat::accepted_by(accept.unwrap_or_default());
-            let snapshot = scrapes.latest.get();
+            let snapshot = latest.get();
             let has_verdict = snapshot.verdict.is_some();
             match exposition(snapshot, format) {
                 Ok(text) => {
                     say(StatusCode::OK, format.content_type(), text);
-                    scrapes.note(has_verdict);
+                    // A connection has one request.
+                    let _ = scraped.set(has_verdict);
                 }
                 Err(error) => {
                     say(StatusCode::INTERNAL_SERVER_ERROR, plain, format!("{error}\n").into());
