@@ -137,6 +137,8 @@ impl Compared<'_> {
             "Produce" | "Fetch" => count / (3 * self.partitions.div_ceil(self.clients)),
             "Heartbeat" | "ConsumerGroupHeartbeat" => count / 3,
             "OffsetFetch" => count.min(self.clients),
+            // The pool and each member. A successor that gets no partition before the end needs no metadata.
+            "Metadata" => count.min(1 + self.clients),
             _ => count,
         }
     }
