@@ -221,33 +221,39 @@ fn put_records(out: &mut Vec<u8>, batch: &Batch) {
     for (index, end) in batch.ends.iter().enumerate() {
         let payload = &batch.bytes[begin..*end as usize];
         begin = *end as usize;
-        out.put_varint(record_size(index, payload.len(), batch.is_packed) as i32);
-        // Attributes and timestamp delta are 0.
-        out.put_slice(&[0, 0]);
-        out.put_varint(index as i32);
         if batch.is_packed {
+            put_record_head(out, index, payload.len(), true);
             out.put_slice(payload);
-            continue;
+        } else {
+            put_value(out, index, payload.len(), |out| out.put_slice(payload));
         }
-        out.put_varint(-1);
-        out.put_varint(payload.len() as i32);
-        out.put_slice(payload);
-        out.put_varint(0);
     }
+}
+
+/// Writes a record up to its key: length, attributes, timestamp delta, offset delta.
+#[inline]
+fn put_record_head(out: &mut Vec<u8>, index: usize, payload: usize, is_packed: bool) {
+    out.put_varint(record_size(index, payload, is_packed) as i32);
+    // Attributes and timestamp delta are 0.
+    out.put_slice(&[0, 0]);
+    out.put_varint(index as i32);
+}
+
+/// Writes a record that is only a value of `payload` bytes, which `put` writes.
+#[inline]
+fn put_value(out: &mut Vec<u8>, index: usize, payload: usize, put: impl FnOnce(&mut Vec<u8>)) {
+    put_record_head(out, index, payload, false);
+    out.put_varint(-1);
+    out.put_varint(payload as i32);
+    put(out);
+    out.put_varint(0);
 }
 
 /// Makes the payloads where they are written, so that no other memory is needed for them.
 fn put_stamped(out: &mut Vec<u8>, payloads: &StampedPayloads) {
     let payload_bytes = payloads.payload_bytes();
     for (index, record) in payloads.records.iter().enumerate() {
-        out.put_varint(record_size(index, payload_bytes, false) as i32);
-        // Attributes and timestamp delta are 0.
-        out.put_slice(&[0, 0]);
-        out.put_varint(index as i32);
-        out.put_varint(-1);
-        out.put_varint(payload_bytes as i32);
-        payloads.append_payload(record, out);
-        out.put_varint(0);
+        put_value(out, index, payload_bytes, |out| payloads.append_payload(record, out));
     }
 }
 

@@ -446,16 +446,25 @@ pub(crate) struct FetchedRecords<'a> {
 }
 
 impl<'a> FetchedRecords<'a> {
+    /// The runs of a partition, each with its records' spans, and the bytes that these are in.
+    fn runs(
+        self,
+        partition: &FetchedPartition,
+    ) -> impl Iterator<Item = (&'a FetchedRun, &'a [Span], &'a [u8])> {
+        let runs = self.memory.runs.get(partition.runs.clone()).unwrap_or_default();
+        runs.iter().map(move |run| {
+            let whole: &'a [u8] = if run.is_in_body { self.body } else { &self.memory.plain };
+            (run, self.memory.spans.get(run.spans.clone()).unwrap_or_default(), whole)
+        })
+    }
+
     /// The records of one partition of [`FetchMemory::partitions`], each with its offset, in ascending order: its value or
     /// packed form, the mark which of them it is, and its timestamp.
     pub(crate) fn of(
         self,
         partition: &FetchedPartition,
     ) -> impl Iterator<Item = (i64, &'a [u8], u32, i64)> {
-        let runs = self.memory.runs.get(partition.runs.clone()).unwrap_or_default();
-        runs.iter().flat_map(move |run| {
-            let whole: &'a [u8] = if run.is_in_body { self.body } else { &self.memory.plain };
-            let spans = self.memory.spans.get(run.spans.clone()).unwrap_or_default();
+        self.runs(partition).flat_map(|(run, spans, whole)| {
             spans.iter().enumerate().map(move |(at, span)| {
                 let start = run.base + span.start as usize;
                 let kept = whole.get(start..start + RecordBuffer::length(span.marked));
@@ -470,12 +479,10 @@ impl Records for FetchedRecords<'_> {
     fn copy(&self, partition: PartitionId, from: i64, to: i64, out: &mut RecordBuffer) {
         let found = self.memory.partitions.iter().find(|its| its.partition == partition);
         let Some(found) = found else { return };
-        for run in self.memory.runs.get(found.runs.clone()).unwrap_or_default() {
-            let spans = self.memory.spans.get(run.spans.clone()).unwrap_or_default();
+        for (run, spans, whole) in self.runs(found) {
             let index = |offset: i64| (offset - run.offset).clamp(0, spans.len() as i64) as usize;
             let spans = spans.get(index(from)..index(to)).unwrap_or_default();
             let (Some(first), Some(last)) = (spans.first(), spans.last()) else { continue };
-            let whole: &[u8] = if run.is_in_body { self.body } else { &self.memory.plain };
             // All records in one piece, with what is between them: that is faster than each by itself.
             let bytes = whole.get(run.base + first.start as usize..run.base + last.end());
             out.bytes.extend_from_slice(bytes.unwrap_or_default());

@@ -189,7 +189,6 @@ impl NewRecord for StampedRecord<'_> {
     #[inline]
     fn add_to(&self, batch: &mut ProducerBatch) {
         batch.payloads.stamped.push(&self.stamp, self.ring, self.position);
-        batch.payloads.is_packed = false;
         batch.bytes += self.ring.payload_bytes();
     }
 }
