@@ -122,8 +122,13 @@ pub trait Runtime: Send + Sync {
     /// Asks once for the watermarks of all partitions, without blocking the host that asks.
     fn inquire(&self, inquiry: Inquiry);
 
-    /// Asks for the end offset of every partition, repeatedly until there is an answer or `patience` is over.
-    fn end_offsets(&self, patience: Patience) -> Answer<BTreeMap<PartitionId, Offset>>;
+    /// Asks for end offsets, repeatedly until there is one of each of these partitions or `patience` is over. A cluster
+    /// may answer for some partitions only: the map has what is known.
+    fn end_offsets(
+        &self,
+        partitions: &[PartitionId],
+        patience: Patience,
+    ) -> Answer<BTreeMap<PartitionId, Offset>>;
 
     /// Asks once for the low and the high watermark of every partition.
     fn watermarks(&self, patience: Patience) -> Answer<Watermarks>;

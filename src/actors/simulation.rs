@@ -224,7 +224,11 @@ impl Runtime for SimRuntime {
         self.kernel.ask_watermarks(move |watermarks| (inquiry.answer)(Ok(watermarks)));
     }
 
-    fn end_offsets(&self, patience: Patience) -> Answer<BTreeMap<PartitionId, Offset>> {
+    fn end_offsets(
+        &self,
+        _partitions: &[PartitionId],
+        patience: Patience,
+    ) -> Answer<BTreeMap<PartitionId, Offset>> {
         let (answer, ends) = oneshot::channel();
         self.kernel.ask_ends(move |ends| drop(answer.send(ends)));
         self.answered(ends, patience)

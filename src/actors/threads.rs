@@ -190,17 +190,28 @@ impl Runtime for ThreadRuntime {
         }
     }
 
-    fn end_offsets(&self, patience: Patience) -> Answer<BTreeMap<PartitionId, Offset>> {
+    fn end_offsets(
+        &self,
+        partitions: &[PartitionId],
+        patience: Patience,
+    ) -> Answer<BTreeMap<PartitionId, Offset>> {
         let (clients, clock) = (self.clients.clone(), self.clock);
-        let deadline = clock.now() + patience.limit;
+        let (partitions, deadline) = (partitions.to_vec(), clock.now() + patience.limit);
         beside(move || {
             let mut client = clients.end_offsets().map_err(|error| error.to_string())?;
+            let mut ends = BTreeMap::new();
             loop {
-                match client.fetch() {
-                    Ok(ends) => return Ok(ends),
-                    Err(error) if clock.now() > deadline => return Err(error.to_string()),
-                    Err(_) => std::thread::sleep(ASK_PAUSE),
+                let error = client.fetch().map(|found| ends.extend(found)).err();
+                if partitions.iter().all(|partition| ends.contains_key(partition)) {
+                    return Ok(ends);
                 }
+                if clock.now() > deadline {
+                    return match error.filter(|_| ends.is_empty()) {
+                        Some(error) => Err(error.to_string()),
+                        None => Ok(ends),
+                    };
+                }
+                std::thread::sleep(ASK_PAUSE);
             }
         })
     }

@@ -280,17 +280,22 @@ impl RunId {
         RunId((bits & !0xffff) | u64::from(RunId::check_digits(drawn)))
     }
 
-    /// True if the name of a topic or a group has the mark of a run: `lanekeeper-`, any text, and the id.
+    /// The id of the run that has chosen this name of a topic or a group: `lanekeeper-`, any text, and the id. `None`
+    /// for other names.
     #[cfg_attr(doc, doc(hidden))]
-    pub fn is_mark_of(name: &str) -> bool {
-        let id = name.strip_prefix("lanekeeper-").and_then(|rest| rest.rsplit('-').next());
-        let Some(id) = id.filter(|id| id.len() == 12) else { return false };
+    pub fn of_name(name: &str) -> Option<RunId> {
+        RunId::of_text(name.strip_prefix("lanekeeper-")?.rsplit('-').next()?)
+    }
+
+    /// The id that is printed as this text; `None` if its last digits are not the check of the others.
+    #[cfg_attr(doc, doc(hidden))]
+    pub fn of_text(text: &str) -> Option<RunId> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if !id.bytes().all(is_digit) {
-            return false;
+        if text.len() != 12 || !text.bytes().all(is_digit) {
+            return None;
         }
-        u64::from_str_radix(id, 16)
-            .is_ok_and(|id| RunId::check_digits((id >> 16) as u32) == (id & 0xffff) as u16)
+        let id = u64::from_str_radix(text, 16).ok()?;
+        (RunId::check_digits((id >> 16) as u32) == (id & 0xffff) as u16).then_some(RunId(id))
     }
 
     fn check_digits(drawn: u32) -> u16 {
@@ -311,19 +316,23 @@ mod tests {
     #[test]
     fn names_of_runs_are_told_from_others() {
         let id = RunId::marked(0x0123_4567_89ab_cdef);
+        let text = |name: &str| RunId::of_name(name).map(|id| id.to_string());
         for name in [format!("lanekeeper-{id}"), format!("lanekeeper-my-orders-{id}")] {
-            assert!(RunId::is_mark_of(&name), "{name}");
-            assert!(!RunId::is_mark_of(&name.to_uppercase()) && !RunId::is_mark_of(&name[1..]));
-            assert!(
-                !RunId::is_mark_of(&format!("{name}0")) && !RunId::is_mark_of(&format!("x{name}"))
-            );
+            assert_eq!(text(&name), Some(id.to_string()), "{name}");
+            for other in
+                [&name.to_uppercase(), &name[1..], &format!("{name}0"), &format!("x{name}")]
+            {
+                assert_eq!(RunId::of_name(other), None, "{other}");
+            }
         }
         let other = format!("lanekeeper-orders-{}", RunId(id.0 ^ 1));
         for name in [other.as_str(), "lanekeeper-", "lanekeeper-orders", "orders", ""] {
-            assert!(!RunId::is_mark_of(name), "{name}");
+            assert_eq!(RunId::of_name(name), None, "{name}");
         }
-        let marked = |bits: u64| RunId::is_mark_of(&format!("lanekeeper-{}", RunId::marked(bits)));
-        assert!((0..1_000).all(|n| marked(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(n))));
+        for n in 0..1_000 {
+            let text = RunId::marked(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(n)).to_string();
+            assert_eq!(RunId::of_text(&text).map(|id| id.to_string()), Some(text));
+        }
     }
 
     #[test]

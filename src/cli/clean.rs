@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::arguments::{ConnectionArguments, planned};
 use super::terminal::{print, start_logging, tell};
-use crate::base::printable;
+use crate::base::{RunId, printable};
 use crate::broker::setup::{InUse, LeftBehind};
 use crate::error::{Error, Exit};
 use crate::plan::Overrides;
@@ -16,6 +16,11 @@ use crate::scenario::Source;
 /// Arguments of `clean`.
 #[derive(Debug, Args)]
 pub(super) struct CleanArguments {
+    /// Only what these runs have left: a run's id (`run_id` of its result), or the name of a topic or group that ends
+    /// in it. Without one, all runs.
+    #[arg(value_name = "RUN", value_parser = run_id)]
+    runs: Vec<RunId>,
+
     /// Addresses of the cluster, `host:port[,host:port…]`.
     #[arg(long, value_name = "ADDRESSES")]
     bootstrap: String,
@@ -23,13 +28,23 @@ pub(super) struct CleanArguments {
     #[command(flatten)]
     client: ConnectionArguments,
 
-    /// Remove topics with records of the last 10 minutes as well. Only when no run is going on: its topic is one of them.
+    /// Remove topics with records of the last 10 minutes, or without any record, as well. The topic of a run that is
+    /// going on is one of them, so name the run that is over.
     #[arg(long)]
     recent: bool,
 
     /// Remove without asking.
     #[arg(long)]
     yes: bool,
+}
+
+/// The run of an argument.
+fn run_id(text: &str) -> Result<RunId, String> {
+    RunId::of_text(text).or_else(|| RunId::of_name(text)).ok_or_else(|| {
+        "it is no run's id, which is `run_id` of `result.json` and the last 12 characters of the name of a topic or \
+         group; the last four are a check of the others"
+            .to_owned()
+    })
 }
 
 /// A scenario of which only the cluster is used.
@@ -43,13 +58,14 @@ pub(super) fn clean(arguments: &CleanArguments, verbose: u8) -> Result<Exit, Err
     let plan = planned(&source, &[], &Overrides { bootstrap, ..Overrides::default() })?;
     let client = arguments.client.read()?;
     let cleaning = Cleaning::new(&plan, client)?;
-    let found = cleaning.find()?;
+    let mut found = cleaning.find()?;
+    found.retain(|left| arguments.runs.is_empty() || arguments.runs.contains(&left.run));
     let is_removable = |left: &LeftBehind| match left.in_use {
         None => true,
-        Some(InUse::Recent) => arguments.recent,
+        Some(InUse::Recent | InUse::NoRecords) => arguments.recent,
         Some(InUse::Members | InUse::Unknown) => false,
     };
-    print(&listed(&found, &is_removable))?;
+    print(&listed(&found, &arguments.runs, &is_removable))?;
     let removable: Vec<&LeftBehind> = found.iter().filter(|left| is_removable(left)).collect();
     if removable.is_empty() {
         return Ok(Exit::Passed);
@@ -91,18 +107,30 @@ fn kind(left: &LeftBehind) -> &'static str {
     if left.is_topic { "topic" } else { "group" }
 }
 
-fn listed(found: &[LeftBehind], is_removable: &dyn Fn(&LeftBehind) -> bool) -> String {
+fn listed(
+    found: &[LeftBehind],
+    runs: &[RunId],
+    is_removable: &dyn Fn(&LeftBehind) -> bool,
+) -> String {
     if found.is_empty() {
-        return "no topic and no group with the mark of a run is on this cluster\n".to_owned();
+        let runs = if runs.is_empty() { "a run" } else { "one of these runs" };
+        return format!("no topic and no group that {runs} has named is on this cluster\n");
     }
     let line = |left: &LeftBehind| {
-        let fate = match left.in_use.filter(|_| !is_removable(left)) {
-            None => "",
-            Some(InUse::Recent) => {
+        let fate = match (left.in_use.filter(|_| !is_removable(left)), left.is_topic) {
+            (None, _) => "",
+            (Some(InUse::Recent), true) => {
                 "; kept: a record in it is less than 10 min old (`--recent` removes it)"
             }
-            Some(InUse::Members) => "; kept: it has members",
-            Some(InUse::Unknown) => "; kept: its leaders do not answer",
+            (Some(InUse::NoRecords), true) => {
+                "; kept: it never had a record, its run may be starting (`--recent` removes it)"
+            }
+            (Some(InUse::Recent | InUse::NoRecords), false) => {
+                "; kept with its run's topic (`--recent` removes both)"
+            }
+            (Some(InUse::Members), _) => "; kept: it has members",
+            (Some(InUse::Unknown), true) => "; kept: its leaders do not answer",
+            (Some(InUse::Unknown), false) => "; kept with its run's topic",
         };
         format!("{} {}: {}{fate}\n", kind(left), printable(&left.name), left.holds)
     };

@@ -35,7 +35,7 @@ impl Cleaning {
         Ok(Cleaning { cleaner, clock, runtime })
     }
 
-    /// Topics, then groups, with the mark of a run. Blocks for at most one minute.
+    /// Topics, then groups, that runs have named. Blocks for at most one minute.
     ///
     /// # Errors
     /// No broker answers.

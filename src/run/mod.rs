@@ -9,6 +9,7 @@ mod checkpointing;
 mod clean;
 mod collecting;
 mod committed_offsets;
+mod drain;
 mod environment;
 mod explore;
 mod inspect;

@@ -3,15 +3,14 @@
 //!
 //! The first Ctrl-C, SIGTERM or SIGHUP ends the load and keeps the measurements. The second one ends the process.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorRef;
 use tokio::sync::watch;
 
-use crate::actors::{Context, Patience, PoolShared, Status, SupervisorMsg};
-use crate::base::{Leftovers, Offset, PartitionId, PoolId, Time};
+use crate::actors::{Context, PoolShared, Status, SupervisorMsg};
+use crate::base::{Leftovers, PoolId, Time};
 use crate::error::{Error, Exit};
 use crate::logic::Pacer;
 use crate::measure::Event;
@@ -34,20 +33,17 @@ pub(super) struct Ending {
 }
 
 /// Time between two checks of a condition that is not signalled.
-const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 /// Time between two checks whether a stage has ended early. It is shorter than the time between the decision and the
 /// end.
 const STAGE_LOOK: Duration = Duration::from_millis(10);
 /// Time limit for records in flight after an interruption.
-const DRAIN_INTERRUPTED: Duration = Duration::from_secs(3);
+pub(super) const DRAIN_INTERRUPTED: Duration = Duration::from_secs(3);
 /// Time limit of stopping all consumers.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// Time limit of the load beyond its end and its drain.
 pub(super) const LOAD_ENDS_WITHIN: Duration = Duration::from_secs(10);
-
-/// Time limit of the query for end offsets.
-pub(super) const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 impl RunControl {
     pub(super) fn new(
@@ -272,84 +268,6 @@ impl RunControl {
             }
             pool.lock().set_unsent(&unsent);
         }
-    }
-
-    /// Lets consumers read up to the present end offsets. Returns a warning if that failed.
-    pub(super) async fn drain(&mut self) -> Option<String> {
-        let ends = match self.context.runtime.end_offsets(self.patience()).await {
-            Ok(ends) => ends,
-            Err(error) => {
-                return Some(format!(
-                    "the end offsets could not be asked ({error}); what was acknowledged and not read yet counts as unread"
-                ));
-            }
-        };
-        let warning = self.until_read(&ends).await;
-        let known = ends.iter().map(|(partition, end)| (*partition, (Offset(0), *end)));
-        self.context.measurements.set_ends(known.collect());
-        let is_behind =
-            |(partition, end): (&PartitionId, &Offset)| self.is_behind(*partition, *end);
-        if ends.iter().any(is_behind) {
-            // Unread records are still in the log. Those that retention has removed are lost.
-            match self.context.runtime.watermarks(self.patience()).await {
-                Ok(both) => self.context.measurements.set_ends(both),
-                Err(error) => tracing::warn!(%error, "the low watermarks could not be asked"),
-            }
-        }
-        warning
-    }
-
-    /// Waits until consumers have read up to `ends`, or the time limit of the drain.
-    async fn until_read(&mut self, ends: &BTreeMap<PartitionId, Offset>) -> Option<String> {
-        let began = self.context.clock.now();
-        if self.context.runtime.logs_have_gaps() {
-            // Lets hosts check whether the remaining offsets have records at all.
-            self.context.measurements.observe_ends(ends, began, began);
-        }
-        loop {
-            let behind = self.behind(ends);
-            if behind.is_empty() {
-                return None;
-            }
-            let limit = self.drain_limit();
-            if self.context.clock.now() > began + limit {
-                let behind: Vec<String> = behind.iter().map(ToString::to_string).collect();
-                return Some(format!(
-                    "partitions {} were not read to their end within {} s: what is left is unread; raise `run.drain`, \
-                     or give consumers less work",
-                    behind.join(", "),
-                    limit.as_secs()
-                ));
-            }
-            self.context.sleep(LOOK).await;
-        }
-    }
-
-    fn patience(&self) -> Patience {
-        let interrupted = self.interrupted.clone();
-        Patience { limit: ASK_LIMIT, interrupted, once_interrupted: DRAIN_INTERRUPTED }
-    }
-
-    fn drain_limit(&self) -> Duration {
-        let limit = self.context.plan.times.drain;
-        if *self.interrupted.borrow() { DRAIN_INTERRUPTED.min(limit) } else { limit }
-    }
-
-    /// Partitions that are not read up to `ends`, except those whose consumer was given up.
-    fn behind(&self, ends: &BTreeMap<PartitionId, Offset>) -> Vec<PartitionId> {
-        let status = self.status();
-        let given_up = |partition: &PartitionId| {
-            self.context.plan.group().is_none() && status.given_up.contains_key(&partition.0)
-        };
-        let is_behind = |(partition, end): &(&PartitionId, &Offset)| {
-            self.is_behind(**partition, **end) && !given_up(partition)
-        };
-        ends.iter().filter(is_behind).map(|(partition, _)| *partition).collect()
-    }
-
-    fn is_behind(&self, partition: PartitionId, end: Offset) -> bool {
-        let measurements = &self.context.measurements;
-        measurements.reads(partition) && measurements.cell(partition).lock().next_offset() < end
     }
 
     /// Stops every consumer, and waits for their clients to close. Returns a warning if that failed.

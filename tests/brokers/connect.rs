@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cluster::{self, Arm, TestTopic, on_the_cluster};
 use crate::support::{Finished, Tool};
+use lanekeeper::base::RunId;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -197,20 +198,31 @@ fn what_runs_have_left_is_listed_and_removed_and_nothing_else() {
             let tool = Tool::new().args(["clean", "--bootstrap", arm.bootstrap()]);
             tool.args(more.iter().copied()).exits(0)
         };
+        let id = kept.topic.rsplit('-').next().expect("an id");
         let listed = clean(&[]);
         let recent = format!("topic {}: 3 partitions; kept: a record in it", kept.topic);
-        let id = kept.topic.rsplit('-').next().expect("an id");
-        let left = format!("group lanekeeper-{id}: committed offsets\n");
+        let left = format!("group lanekeeper-{id}: committed offsets; kept with its run's topic");
         says(&listed.stdout, &listed, &[&recent, &left]);
-        says(&listed.stderr, &listed, &["nothing is removed; add `--yes`"]);
         assert!(!listed.stdout.contains(&other.name), "{}", listed.output());
+        // Runs of other tests are going on, so nothing else of this cluster may be removed.
+        clean(&[id, "--yes"]);
         assert_eq!(arm.partitions_of(&kept.topic), Some(3));
-        // Runs of other tests may be active, so only topics and groups of this run are removed.
-        let removed = clean(&["--yes"]);
-        says(&removed.stdout, &removed, &[&format!("removed group lanekeeper-{id}\n")]);
+        let unconfirmed = clean(&[id, "--recent"]);
+        says(&unconfirmed.stderr, &unconfirmed, &["nothing is removed; add `--yes`"]);
         assert_eq!(arm.partitions_of(&kept.topic), Some(3));
-        let removed = clean(&["--recent", "--yes"]);
-        says(&removed.stdout, &removed, &[&format!("removed topic {}\n", kept.topic)]);
+        let removed = clean(&[&kept.topic, "--recent", "--yes"]);
+        let topic = format!("removed topic {}\n", kept.topic);
+        says(&removed.stdout, &removed, &[&topic, &format!("removed group lanekeeper-{id}\n")]);
+        let gone = clean(&[id, "--recent", "--yes"]);
+        says(&gone.stdout, &gone, &["no topic and no group that one of these runs has named"]);
+        // The topic of a run that has not sent anything yet.
+        let run = RunId::marked(u64::from(std::process::id()) << 16).to_string();
+        let starting = arm.topic_named(format!("lanekeeper-starting-{run}"), 2);
+        let listed = clean(&[&run, "--yes"]);
+        says(&listed.stdout, &listed, &["2 partitions; kept: it never had a record"]);
+        assert_eq!(arm.partitions_of(&starting.name), Some(2));
+        let removed = clean(&[&run, "--yes", "--recent"]);
+        says(&removed.stdout, &removed, &[&format!("removed topic {}\n", starting.name)]);
         assert_eq!(arm.partitions_of(&other.name), Some(1));
     });
 }

@@ -76,8 +76,15 @@ fn assert_digest(
     }
 }
 
+/// Figures of partitions are compared for a run in which each record is processed.
+fn assert_all_processed(finished: &Finished, result: &Value) {
+    let account = &result["ledger"];
+    assert_eq!(account["delivered"], account["sent"], "{account}\n{}", finished.output());
+}
+
 fn recompute(finished: &Finished) {
     let result = finished.json();
+    assert_all_processed(finished, &result);
     let distributions = distributions(finished);
     let seconds = lines(finished, "seconds.jsonl");
     let count =

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lanekeeper::actors::{
-    Context, Status, Supervisor, SupervisorArgs, SupervisorMsg, ThreadRuntime,
+    Context, Patience, Status, Supervisor, SupervisorArgs, SupervisorMsg, ThreadRuntime,
 };
 use lanekeeper::base::{
     Clock, Offset, PartitionId, PoolId, ProducerId, RecordView, RunId, Seed, Stamp, Time,
@@ -42,6 +42,8 @@ struct Flaky {
     /// Number of records that members get, and the offset of the first one.
     holds: u64,
     log: Arc<AtomicU64>,
+    /// Number of answers that still lack the end offset of the last partition.
+    partial: Arc<AtomicU64>,
 }
 
 impl Flaky {
@@ -61,7 +63,7 @@ impl ClusterPort for Flaky {
     }
 
     fn end_offsets(&self) -> Result<Box<dyn EndOffsets>, BrokerError> {
-        Ok(Box::new(Ends(self.end)))
+        Ok(Box::new(Ends(self.clone())))
     }
 
     fn committer(&self, _group: &str) -> Result<Box<dyn Committer>, BrokerError> {
@@ -69,11 +71,16 @@ impl ClusterPort for Flaky {
     }
 }
 
-struct Ends(i64);
+struct Ends(Flaky);
 
 impl EndOffsets for Ends {
     fn fetch(&mut self) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
-        Ok((0..CONSUMERS as u32).map(|id| (PartitionId(id), Offset(self.0))).collect())
+        let Flaky { end, partial, .. } = &self.0;
+        let one_less = |left: u64| left.checked_sub(1);
+        let is_partial =
+            partial.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less).is_ok();
+        let told = CONSUMERS as u32 - u32::from(is_partial);
+        Ok((0..told).map(|id| (PartitionId(id), Offset(*end))).collect())
     }
 
     fn watermarks(&mut self) -> Result<Watermarks, BrokerError> {
@@ -268,4 +275,21 @@ async fn members_that_find_another_log_are_stalled_and_not_restarted() {
     assert!(reasons.values().all(is_rewritten), "{reasons:?}");
     supervisor.stop(None);
     done.await.expect("an end in order");
+}
+
+/// The end offsets that a cluster tells whose first `answers` answers lack one partition.
+async fn asked(answers: u64, limit: Duration) -> BTreeMap<PartitionId, Offset> {
+    let cluster = Flaky { end: 5, partial: Arc::new(AtomicU64::new(answers)), ..Flaky::default() };
+    let runtime = context(&cluster, "").runtime;
+    let partitions: Vec<PartitionId> = (0..CONSUMERS as u32).map(PartitionId).collect();
+    let (_interrupt, interrupted) = watch::channel(false);
+    let patience = Patience { limit, interrupted, once_interrupted: Duration::ZERO };
+    runtime.end_offsets(&partitions, patience).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn end_offsets_are_asked_until_each_partition_has_one_or_the_time_is_over() {
+    assert_eq!(asked(2, LIMIT).await.len(), CONSUMERS);
+    // What is known is better than nothing.
+    assert_eq!(asked(u64::MAX, Duration::ZERO).await.len(), CONSUMERS - 1);
 }

@@ -157,7 +157,11 @@ impl Arm {
 
     /// Creates a topic, which is deleted when the value is dropped.
     pub(crate) fn topic(&self, name: &str, partitions: i32) -> TestTopic<'_> {
-        let name = format!("lanekeeper-test-{name}-{}", std::process::id());
+        self.topic_named(format!("lanekeeper-test-{name}-{}", std::process::id()), partitions)
+    }
+
+    /// Creates a topic with exactly this name.
+    pub(crate) fn topic_named(&self, name: String, partitions: i32) -> TestTopic<'_> {
         let made = self.admin(async |admin, options| {
             let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
             admin.create_topics([&topic], &options).await

@@ -39,12 +39,39 @@ pub fn without_hidden(said: &str) -> String {
 /// The replacement of a value.
 const HIDDEN: &str = "(hidden)";
 
-/// Properties whose valid values are words of the protocol. These words are in many messages, and are no secrets.
+/// Properties whose valid values are words of the protocol, or lists of them. These words are in many messages, and are
+/// no secrets. The contexts of `debug` are those of librdkafka's CONFIGURATION.md.
 const WORDS: &[(&str, &[&str])] = &[
     ("security.protocol", &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]),
     ("sasl.mechanism", &["plain", "gssapi", "oauthbearer", "scram-sha-256", "scram-sha-512"]),
     ("ssl.endpoint.identification.algorithm", &["none", "https"]),
     ("enable.ssl.certificate.verification", &["true", "false"]),
+    (
+        "debug",
+        &[
+            "generic",
+            "broker",
+            "topic",
+            "metadata",
+            "feature",
+            "queue",
+            "msg",
+            "protocol",
+            "cgrp",
+            "security",
+            "fetch",
+            "interceptor",
+            "plugin",
+            "consumer",
+            "admin",
+            "eos",
+            "mock",
+            "assignor",
+            "conf",
+            "telemetry",
+            "all",
+        ],
+    ),
 ];
 
 /// Names of parts of `sasl.oauthbearer.config`, which are in messages.
@@ -91,8 +118,9 @@ impl Hidden {
 fn is_open(name: &str, value: &str) -> bool {
     let is_number = value.parse::<f64>().is_ok() || matches!(value, "true" | "false");
     let words = WORDS.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, words)| words);
+    let value = value.to_ascii_lowercase();
     (is_number && known::treatment(name) == Some(Treatment::Free))
-        || words.contains(&value.to_ascii_lowercase().as_str())
+        || value.split(',').all(|part| words.contains(&part.trim()))
 }
 
 /// `said` without `word`, except where it is part of a longer word.
@@ -125,5 +153,16 @@ mod tests {
         let left = "SASL_SSL://b:1000: wrong (hidden) for (hidden) at (hidden), some (hidden); beginning at: (hidden)";
         assert_eq!(hidden.hide(said), left);
         assert_eq!(Hidden::default().hide(said), said);
+    }
+
+    #[test]
+    fn the_contexts_of_debugging_are_no_secrets() {
+        let hides = |text: &str, said: &str| {
+            let file = ClientFile::read(Some(("c", text.as_bytes())), std::iter::empty()).unwrap();
+            Hidden::of(&file).hide(said) != said
+        };
+        assert!(!hides("debug=fetch, topic", "[thrd:main]: fetch of a topic"));
+        // A value that librdkafka does not know may be a secret in the wrong place.
+        assert!(hides("debug=fetch,hunter2", "hunter2"));
     }
 }

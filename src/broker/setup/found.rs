@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::failure::SetupError;
 use super::rights::NeededRight;
+use crate::base::RunId;
 
 /// The brokers of a cluster, and the run's topic on it.
 #[derive(Clone, Debug)]
@@ -103,6 +104,8 @@ pub struct ExistingTopic {
 /// A topic or a group that an earlier run has left on the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftBehind {
+    /// The run that has chosen the name.
+    pub run: RunId,
     /// The name of the topic or group.
     pub name: String,
     /// True for a topic, false for a group.
@@ -116,8 +119,10 @@ pub struct LeftBehind {
 /// The reason why a topic or a group of an earlier run may be in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InUse {
-    /// A record in the topic is less than 10 min old.
+    /// A record in the run's topic is less than 10 min old.
     Recent,
+    /// The run's topic never had a record, so the run may be starting.
+    NoRecords,
     /// The group has members.
     Members,
     /// Leaders of the topic do not answer.

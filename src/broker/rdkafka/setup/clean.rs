@@ -1,11 +1,13 @@
 //! Topics and groups that earlier runs have left on the cluster, and their deletion.
 //!
-//! Only names that a run has generated are considered ([`RunId::is_mark_of`]). A name from a user is never listed.
+//! Only names that a run has generated are considered ([`RunId::of_name`]). A name from a user is never listed.
 
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::groups::GroupInfo;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset as RdOffset, TopicPartitionList};
 
 use super::{Admin, STEP, failed, options, within};
@@ -23,13 +25,13 @@ impl Cleaner for Admin {
             .client
             .fetch_metadata(None, within(STEP, deadline))
             .map_err(|error| failed("asking for all topics", &error, deadline))?;
-        let mut topics: Vec<LeftBehind> = metadata
+        let mut left: Vec<LeftBehind> = metadata
             .topics()
             .iter()
-            .filter(|topic| RunId::is_mark_of(topic.name()))
-            .map(|topic| self.left_topic(topic.name(), topic.partitions().len(), deadline))
+            .filter_map(|topic| Some((RunId::of_name(topic.name())?, topic)))
+            .map(|(run, topic)| self.left_topic(run, topic, deadline))
             .collect();
-        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        left.sort_by(|a, b| a.name.cmp(&b.name));
         let listed = self
             .client
             .fetch_group_list(None, within(STEP, deadline))
@@ -37,23 +39,13 @@ impl Cleaner for Admin {
         let mut groups: Vec<LeftBehind> = listed
             .groups()
             .iter()
-            .filter(|group| RunId::is_mark_of(group.name()) && group.state() != "Dead")
-            .map(|group| {
-                let members = group.members().len();
-                // The state is empty if the request does not know the protocol of the group.
-                let is_empty = members == 0 && matches!(group.state(), "Empty" | "");
-                LeftBehind {
-                    name: group.name().to_owned(),
-                    is_topic: false,
-                    holds: "committed offsets".to_owned(),
-                    in_use: (!is_empty).then_some(InUse::Members),
-                }
-            })
+            .filter(|group| group.state() != "Dead")
+            .filter_map(|group| left_group(group, &left))
             .collect();
         groups.sort_by(|a, b| a.name.cmp(&b.name));
         groups.dedup_by(|a, b| a.name == b.name);
-        topics.extend(groups);
-        Ok(topics)
+        left.extend(groups);
+        Ok(left)
     }
 
     fn remove<'a>(&'a self, left: &'a LeftBehind, deadline: &'a Deadline) -> Answer<'a, ()> {
@@ -61,30 +53,49 @@ impl Cleaner for Admin {
     }
 }
 
+/// The group, if a run has chosen its name. A group without members is in use while the topic of its run is: with
+/// explicit assignment, a run commits to a group that has no members.
+fn left_group(group: &GroupInfo, topics: &[LeftBehind]) -> Option<LeftBehind> {
+    let run = RunId::of_name(group.name())?;
+    // The state is empty if the request does not know the protocol of the group.
+    let is_empty = group.members().is_empty() && matches!(group.state(), "Empty" | "");
+    let in_use = match is_empty {
+        false => Some(InUse::Members),
+        true => topics.iter().find(|topic| topic.run == run).and_then(|topic| topic.in_use),
+    };
+    let (name, holds) = (group.name().to_owned(), "committed offsets".to_owned());
+    Some(LeftBehind { run, name, is_topic: false, holds, in_use })
+}
+
 impl Admin {
-    fn left_topic(&self, name: &str, partitions: usize, deadline: &Deadline) -> LeftBehind {
-        let recent = self.clock.epoch_unix_ns() / 1_000_000 - RECENT.as_millis() as i64;
-        let mut list = TopicPartitionList::new();
-        for partition in 0..partitions {
-            // Fails only for offsets that no broker has.
-            let _ = list.add_partition_offset(name, partition as i32, RdOffset::Offset(recent));
-        }
-        let found = self.client.offsets_for_times(list, within(STEP, deadline));
-        let in_use = match found {
-            Ok(found) => {
-                let is_recent = |offset| matches!(offset, RdOffset::Offset(_));
-                let has_recent = found.elements().iter().any(|it| is_recent(it.offset()));
-                has_recent.then_some(InUse::Recent)
+    fn left_topic(&self, run: RunId, topic: &MetadataTopic, deadline: &Deadline) -> LeftBehind {
+        let (name, partitions) = (topic.name(), topic.partitions().len());
+        // With a time instead of an offset, the answer is the offset of the first record from then on, or the end.
+        let has = |what: RdOffset, is_so: fn(RdOffset) -> bool| {
+            let mut list = TopicPartitionList::new();
+            for partition in 0..partitions {
+                list.add_partition_offset(name, partition as i32, what).ok()?;
             }
-            Err(_) => Some(InUse::Unknown),
+            let found = self.client.offsets_for_times(list, within(STEP, deadline)).ok()?;
+            let found = found.elements();
+            let is_complete = found.iter().all(|element| element.error().is_ok());
+            is_complete.then(|| found.iter().any(|element| is_so(element.offset())))
+        };
+        let recent = self.clock.epoch_unix_ns() / 1_000_000 - RECENT.as_millis() as i64;
+        let is_record = |offset| matches!(offset, RdOffset::Offset(_));
+        let is_end_of_records = |end| matches!(end, RdOffset::Offset(1..));
+        let in_use = match has(RdOffset::Offset(recent), is_record) {
+            Some(true) => Some(InUse::Recent),
+            Some(false) => match has(RdOffset::End, is_end_of_records) {
+                Some(true) => None,
+                Some(false) => Some(InUse::NoRecords),
+                None => Some(InUse::Unknown),
+            },
+            None => Some(InUse::Unknown),
         };
         let plural = if partitions == 1 { "" } else { "s" };
-        LeftBehind {
-            name: name.to_owned(),
-            is_topic: true,
-            holds: format!("{partitions} partition{plural}"),
-            in_use,
-        }
+        let (name, holds) = (name.to_owned(), format!("{partitions} partition{plural}"));
+        LeftBehind { run, name, is_topic: true, holds, in_use }
     }
 
     async fn delete(&self, left: &LeftBehind, deadline: &Deadline) -> Result<(), SetupError> {
@@ -92,7 +103,7 @@ impl Admin {
         let name = left.name.as_str();
         let said =
             |reason: String| SetupError::Failed { what: WHAT, reason, waited: deadline.passed() };
-        if !RunId::is_mark_of(name) {
+        if RunId::of_name(name).is_none() {
             return Err(said("no run has chosen this name".to_owned()));
         }
         let (admin, options) = (self.admin()?, options(deadline));

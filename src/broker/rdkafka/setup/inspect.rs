@@ -12,6 +12,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Offset as RdOffset, TopicPartitionList};
 
 use super::{Admin, ClientReports, STEP, failed, made, options, quick, within};
+use crate::base::RunId;
 use crate::broker::listener::serves_consumer_groups;
 use crate::broker::rdkafka::error::{Told, describe};
 use crate::broker::setup::{Deadline, ExistingTopic, Found, Requests, SetupError};
@@ -112,7 +113,8 @@ impl Admin {
             Ok(list) => list.groups().iter().map(|group| group.name().to_owned()).collect(),
             Err(error) => return (Err(describe(&error)), 0),
         };
-        names.sort_unstable();
+        // Groups of other programs first.
+        names.sort_by_cached_key(|name| (RunId::of_name(name).is_some(), name.clone()));
         names.dedup();
         let left = names.len().saturating_sub(GROUPS_MAX);
         let mut unread = BTreeMap::new();
