@@ -115,14 +115,22 @@ fn line(live: &IntervalTotals<'_>, elapsed: Duration, total: Duration) -> String
         format!(", worst {} on {partition}", latency(Some(ns)))
     });
     format!(
-        "{:.0}/{} s  {} msg/s  p50 {}  p99 {}{worst}  lag {}",
-        elapsed.as_secs_f64(),
-        total.as_secs(),
+        "{}  {} msg/s  p50 {}  p99 {}{worst}  lag {}",
+        time_text(elapsed, total),
         format_count((live.delivered as f64 / live.seconds.max(1e-3)) as u64),
         latency(live.response.quantile_ns(0.50)),
         latency(live.response.quantile_ns(0.99)),
         format_count(live.lag)
     )
+}
+
+/// The time since the beginning of a load that lasts `total`. After its end, records are drained.
+fn time_text(elapsed: Duration, total: Duration) -> String {
+    let [at, whole] = [elapsed, total].map(|time| time.as_secs_f64().round() as u64);
+    match at.saturating_sub(whole) {
+        0 => format!("{at}/{whole} s"),
+        drained => format!("{whole}/{whole} s, draining for {drained} s"),
+    }
 }
 
 /// Prints a line to stderr, or holds it back until the live view has ended.
@@ -208,5 +216,20 @@ impl Drop for Sweep {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_load_is_not_more_than_its_length() {
+        let text =
+            |ms, total_ms| time_text(Duration::from_millis(ms), Duration::from_millis(total_ms));
+        assert_eq!(text(0, 6_000), "0/6 s");
+        assert_eq!(text(6_400, 6_000), "6/6 s");
+        assert_eq!(text(41_020, 6_000), "6/6 s, draining for 35 s");
+        assert_eq!(text(1_500, 1_500), "2/2 s");
     }
 }
