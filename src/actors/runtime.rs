@@ -386,7 +386,7 @@ impl Context {
         consumer: Option<ConsumerId>,
         error: &str,
     ) {
-        self.measurements.trouble.store(now.0, Ordering::Relaxed);
+        self.measurements.last_error.store(now.0, Ordering::Relaxed);
         let count = self.measurements.client_error(error);
         if count.is_power_of_two() {
             let (client, error) = (client.to_owned(), error.to_owned());

@@ -21,7 +21,7 @@ impl FaultKind for BrokerDown {
     const DOC: &'static str = "Brokers of the embedded cluster are unreachable for `for`; brokers of the simulator \
                                crash and restart.";
     const EXAMPLE: &'static str = "{ broker = 1 }";
-    const VERB: &'static str = "take away";
+    const VERB: &'static str = "take down";
     const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Broker)];
 
     fn plan(keys: &At<BrokerAim>, facts: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
@@ -136,7 +136,7 @@ impl FaultKind for Link {
     const DOC: &'static str = "Links of brokers of the simulator degrade for `for`. At least one of `delay`, `loss` \
                                and `duplicate`.";
     const EXAMPLE: &'static str = "{ broker = 1, loss = 0.05 }";
-    const VERB: &'static str = "cut off";
+    const VERB: &'static str = "degrade";
     const DRAWS: &'static [FaultDraw] = &[FaultDraw::lasting(Hits::Broker).with(|keys, random| {
         draw_ms(keys, "delay", 50, random);
         for key in ["loss", "duplicate"] {
@@ -240,7 +240,7 @@ impl FaultKind for LinkReset {
     const DOC: &'static str = "Every client connection to brokers of the simulator is reset; responses in flight are \
                                lost.";
     const EXAMPLE: &'static str = "{ broker = 1 }";
-    const VERB: &'static str = "cut off";
+    const VERB: &'static str = "disconnect";
     const IS_OVER_AT_ONCE: bool = true;
     const DRAWS: &'static [FaultDraw] = &[FaultDraw::at_once(Hits::Broker)];
 

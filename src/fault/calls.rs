@@ -40,7 +40,7 @@ impl FaultKind for ProduceCall {
     const DOC: &'static str =
         "Producer clients delay, drop or refuse records for `for`; on any cluster.";
     const EXAMPLE: &'static str = "{ pool = \"all\", delay = \"50ms\" }";
-    const VERB: &'static str = "trouble";
+    const VERB: &'static str = "affect";
 
     fn plan(keys: &At<ProduceCall>, _: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         let ProduceCall { pool, partition, delay, drop, error, share } = &keys.value;
@@ -75,7 +75,7 @@ impl FaultKind for FetchCall {
     const DOC: &'static str =
         "Consumer clients delay, drop or fail to fetch records for `for`; on any cluster.";
     const EXAMPLE: &'static str = "{ consumer = 7, drop = true, share = 0.1 }";
-    const VERB: &'static str = "trouble";
+    const VERB: &'static str = "affect";
 
     fn plan(keys: &At<FetchCall>, _: &FaultFacts<'_>, found: &mut Findings) -> Option<Planned> {
         let FetchCall { consumer, partition, delay, drop, error, share } = &keys.value;

@@ -30,7 +30,7 @@ pub struct WatchdogInput {
     /// True if records are known to wait for the consumer.
     pub is_waited_for: bool,
     /// Time of the last error of the cluster.
-    pub trouble: Option<Time>,
+    pub last_error: Option<Time>,
 }
 
 /// The state of a consumer.
@@ -140,7 +140,7 @@ impl Watchdog {
         if let Some(InFlight { since, .. }) = input.in_flight {
             return if self.busy_on.is_some() { Time::NEVER } else { since + self.policy.poll };
         }
-        let since = self.still_since.max(input.trouble.unwrap_or(Time::ZERO));
+        let since = self.still_since.max(input.last_error.unwrap_or(Time::ZERO));
         let fetch = if input.is_waited_for { since + self.policy.fetch } else { Time::NEVER };
         fetch.min(input.beat + self.policy.poll)
     }
@@ -166,7 +166,7 @@ impl Watchdog {
             self.still_since = now;
             return Diagnosis::Idle;
         }
-        let since = self.still_since.max(input.trouble.unwrap_or(Time::ZERO));
+        let since = self.still_since.max(input.last_error.unwrap_or(Time::ZERO));
         match now > since + fetch {
             true => Diagnosis::HungFetch { since },
             false => Diagnosis::Progressing,
@@ -231,7 +231,13 @@ mod tests {
 
     fn input(now: Time) -> WatchdogInput {
         let checkpoint = Offset(5);
-        WatchdogInput { beat: now, in_flight: None, checkpoint, is_waited_for: true, trouble: None }
+        WatchdogInput {
+            beat: now,
+            in_flight: None,
+            checkpoint,
+            is_waited_for: true,
+            last_error: None,
+        }
     }
 
     /// The remedies of a watchdog that is checked every second, with their times in seconds.
@@ -247,8 +253,8 @@ mod tests {
         let moving =
             |now: Time| WatchdogInput { checkpoint: Offset(now.0 / 20_000_000_000), ..input(now) };
         assert_eq!(story(1000, moving), []);
-        // Known trouble of the cluster explains that nothing comes.
-        assert_eq!(story(1000, |now| WatchdogInput { trouble: Some(now), ..input(now) }), []);
+        // An error of the cluster explains why no record comes.
+        assert_eq!(story(1000, |now| WatchdogInput { last_error: Some(now), ..input(now) }), []);
     }
 
     #[test]
@@ -301,7 +307,7 @@ mod tests {
                 let beat = ms.min(to);
                 // Every poll brings a record, or none does.
                 let checkpoint = Offset(if moves { beat } else { from });
-                WatchdogInput { beat: at(beat), in_flight: None, checkpoint, is_waited_for, trouble: None }
+                WatchdogInput { beat: at(beat), in_flight: None, checkpoint, is_waited_for, last_error: None }
             };
             let replaced = |always: bool| {
                 let (mut dog, mut said, mut ms) = (dog(), Vec::new(), 0);
@@ -330,7 +336,7 @@ mod tests {
                 checkpoint += i64::from(moved);
                 beat = if kind == 3 { beat } else { now };
                 let input = WatchdogInput {
-                    beat, in_flight: None, checkpoint: Offset(checkpoint), is_waited_for: kind != 1, trouble: None,
+                    beat, in_flight: None, checkpoint: Offset(checkpoint), is_waited_for: kind != 1, last_error: None,
                 };
                 let (diagnosis, remedy) = dog.check(&input, now);
                 if moved {

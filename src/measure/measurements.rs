@@ -30,7 +30,7 @@ pub struct Measurements {
     /// Records that a client handed to a consumer and that are not of its partition.
     pub strays: AtomicU64,
     /// Time of the last error that a client reported, in the run's time; 0 if there was none.
-    pub trouble: AtomicI64,
+    pub last_error: AtomicI64,
     /// The events of the run.
     pub journal: Journal,
     /// The stages of the load.
@@ -94,7 +94,7 @@ impl Measurements {
             ),
             starts: GrowingTable::new(starts.iter().copied(), PARTITIONS_MAX),
             strays: AtomicU64::new(0),
-            trouble: AtomicI64::new(0),
+            last_error: AtomicI64::new(0),
             journal: Journal::default(),
             stages: StageWatch::default(),
             backlog: Mutex::default(),

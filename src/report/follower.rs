@@ -270,7 +270,7 @@ fn shown(event: &Event) -> Option<(EventSort, String)> {
         | Event::PoolFailed { .. }
         | Event::ClientError { .. }
         | Event::Revoked { .. }
-        | Event::Orphaned { .. } => EventSort::Trouble,
+        | Event::Orphaned { .. } => EventSort::Failure,
         Event::ConsumerReady { incarnation, .. } if incarnation.0 > 1 => EventSort::Recovery,
         Event::Assigned { .. } | Event::GateOpened { .. } | Event::PartitionsAdded { .. } => {
             EventSort::Recovery

@@ -217,7 +217,7 @@ pub enum EventSort {
     /// A fault of the scenario.
     Fault,
     /// A failure.
-    Trouble,
+    Failure,
     /// A recovery.
     Recovery,
 }

@@ -182,8 +182,9 @@ fn commits_are_there_for_other_tools_at_the_end() {
         let finished = arm.run(&text).set(QUICK).set(commit).set([topic]).exits(0);
         let summary = finished.summary();
         assert_clean(&summary);
-        let trouble = summary.warnings.iter().any(|warning| warning.contains("not committed"));
-        assert!(!trouble, "{:?}", summary.warnings);
+        let is_uncommitted =
+            summary.warnings.iter().any(|warning| warning.contains("not committed"));
+        assert!(!is_uncommitted, "{:?}", summary.warnings);
         summary
     }
     assert_run(&Arm::Embedded, "topic.name=orders");

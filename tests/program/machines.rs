@@ -261,7 +261,7 @@ impl World {
                 in_flight: None,
                 checkpoint: Offset(next),
                 is_waited_for: partition.end > next && host.hang.is_some(),
-                trouble: is_down.then_some(now),
+                last_error: is_down.then_some(now),
             };
             let is_hung = host.hang.is_some();
             let (_, remedy) = partition.watchdog.check(&input, now);

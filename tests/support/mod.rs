@@ -349,8 +349,8 @@ pub(crate) fn report_of(finished: &Finished) -> Tool {
 pub(crate) fn assert_clean(summary: &Summary) {
     let l = &summary.ledger;
     assert_eq!((l.acked, l.delivered), (l.sent, l.sent), "{l:?} {:?}", summary.warnings);
-    let trouble = [l.failed, l.indeterminate, l.lost, l.duplicated, l.reordered, l.corrupt];
-    assert_eq!(trouble, [0; 6], "{l:?} {:?}", summary.warnings);
+    let bad = [l.failed, l.indeterminate, l.lost, l.duplicated, l.reordered, l.corrupt];
+    assert_eq!(bad, [0; 6], "{l:?} {:?}", summary.warnings);
     assert_eq!((l.other_producers, summary.wrong_partition), (0, 0), "{l:?}");
     // The achieved rate does not count records that are processed again.
     let achieved = summary.achieved_per_s * summary.duration_s;

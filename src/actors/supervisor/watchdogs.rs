@@ -150,13 +150,13 @@ impl SupervisorState {
         let measurements = &self.context.measurements;
         let Child { heartbeat, .. } = &self.children[&SlotId::Consumer(consumer)];
         let ConsumerBacklog { is_waited_for, checkpoint } = backlog;
-        let trouble = measurements.trouble.load(Ordering::Relaxed);
+        let last_error = measurements.last_error.load(Ordering::Relaxed);
         WatchdogInput {
             beat: heartbeat.last_beat(),
             in_flight: heartbeat.in_flight(),
             checkpoint,
             is_waited_for,
-            trouble: (trouble > 0).then_some(Time(trouble)),
+            last_error: (last_error > 0).then_some(Time(last_error)),
         }
     }
 }

@@ -176,7 +176,7 @@ fn draw_events(frame: &mut Frame<'_>, run: &RunSnapshot, state: &ViewState, area
         .map(|event| {
             let style = match event.sort {
                 EventSort::Fault => state.style(Color::Yellow, Modifier::BOLD),
-                EventSort::Trouble => state.style(Color::Red, Modifier::empty()),
+                EventSort::Failure => state.style(Color::Red, Modifier::empty()),
                 EventSort::Recovery => state.style(Color::Green, Modifier::empty()),
             };
             let text = format!("{:>7.1} s  {}", event.at_s, event.text);

@@ -55,7 +55,7 @@ fn run(partitions: u32) -> RunSnapshot {
             .map(|id| RunEvent {
                 at_s: f64::from(id),
                 text: format!("event {id} of a consumer, with a reason that is longer than any line of a terminal of eighty columns"),
-                sort: EventSort::Trouble,
+                sort: EventSort::Failure,
             })
             .collect(),
         p99_history: (1..=16).map(|s| s * 1_000_000).collect(),
