@@ -13,7 +13,7 @@ use crate::reader::value::{Value, ValueContext, words, wrong_type};
 
 section! {
     /// A stage of the load. Its rates are those of all producers together, or factors of the load's own rate. A stage
-    /// without a rate goes on at the rate of the stage before it.
+    /// without a rate continues at the rate of the stage before it.
     Stage {
         /// Its name in reports.
         name: String = ("what it does, as in `ramp` or `pause`"), "rush hour";
@@ -23,9 +23,9 @@ section! {
         ramp: Ramp = ("none"), { to = "3000/s" };
         /// The rate from here on.
         step: StageRate = ("none"), "3000/s";
-        /// The rate of this stage only: the next one goes on at the rate before it.
+        /// The rate of this stage only. The next stage continues at the rate before it.
         spike: StageRate = ("none"), 5.0;
-        /// Nothing is sent in this stage, and the next one goes on at the rate before it.
+        /// Nothing is sent in this stage. The next stage continues at the rate before it.
         pause: bool = false, true;
         /// What ends the stage before its time: the consumers have processed everything (`lag is 0`). The stages after it
         /// then begin earlier.
