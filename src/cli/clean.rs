@@ -94,7 +94,7 @@ fn is_confirmed(count: usize) -> bool {
         tell("nothing is removed; add `--yes` to remove what is not in use");
         return false;
     }
-    tell(&format!("remove these {count}, for good? Answer `yes` to do so:"));
+    tell(&format!("remove these {count} permanently? Answer `yes` to do so:"));
     let mut answer = String::new();
     let is_yes = stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes";
     if !is_yes {

@@ -343,7 +343,7 @@ fn of_scenario(arguments: &CompareArguments) -> Result<Compared, Error> {
     if let (true, Some(out)) = (is_cut_short, &arguments.out) {
         let out = printable_path(out);
         tell(&format!(
-            "complete rounds are kept in `{out}`; the same command goes on with the others"
+            "complete rounds are kept in `{out}`; the same command continues with the others"
         ));
     }
     let RoundsDone { summaries, invalid, is_interrupted } = done?;

@@ -390,7 +390,9 @@ fn next_line(there: &mut impl BufRead) -> io::Result<Option<String>> {
     }
     if line.len() as u64 > LINE_MAX {
         let max = format_bytes(LINE_MAX);
-        return Err(io::Error::other(format!("a line is longer than {max}: it is no trace")));
+        return Err(io::Error::other(format!(
+            "a line is longer than {max}: it is not a line of a trace"
+        )));
     }
     let line = line.strip_suffix(b"\n").unwrap_or(&line);
     Ok(Some(printable(&String::from_utf8_lossy(line)).into_owned()))

@@ -198,14 +198,16 @@ impl fmt::Display for Event {
             }
             Event::GateProbe { .. } => f.write_str("consumer probes whether the cluster is back"),
             Event::GateOpened { held } => {
-                write!(f, "the cluster is back; {held} consumers that were held back follow")
+                write!(f, "the cluster is available again; {held} waiting consumers are started")
             }
             Event::ConsumerClosed { close_us, .. } => {
                 write!(f, "consumer closed in {:.1} ms", *close_us as f64 / 1e3)
             }
             Event::Assigned { partitions, .. } => write!(f, "assigned {}", list(partitions)),
             Event::Revoked { partitions, .. } => write!(f, "revoked {}", list(partitions)),
-            Event::Orphaned { partitions, .. } => write!(f, "died with {}", list(partitions)),
+            Event::Orphaned { partitions, .. } => {
+                write!(f, "failed while it had {}", list(partitions))
+            }
             Event::PartitionsAdded { from, to } => {
                 write!(f, "the topic has grown from {from} to {to} partitions")
             }

@@ -281,7 +281,7 @@ impl Plan {
                 let (path, each) = (path.display(), format_duration(*interval));
                 lines.add(
                     "",
-                    format!("checkpoints in `{path}` each {each}; goes on from it if it is there"),
+                    format!("checkpoints in `{path}` each {each}; continues from it if it exists"),
                 );
             }
             CheckpointPlan::Commit { group, interval } => {

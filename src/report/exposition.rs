@@ -184,7 +184,7 @@ fn run(run: &RunSnapshot, out: &mut Families<'_>) -> fmt::Result {
     ];
     out.gauge(("run_info", "The run, as labels"), None, [(info, 1.0)])?;
     let phase = [("phase", run.phase.as_str())];
-    out.gauge(("run_phase", "The part of the run that goes on, as a label"), None, [(phase, 1.0)])?;
+    out.gauge(("run_phase", "The current phase of the run, as a label"), None, [(phase, 1.0)])?;
     let seconds = Some(&Unit::Seconds);
     let elapsed = ("load_elapsed", "Time since the load began, at the end of the last second");
     out.gauge(elapsed, seconds, [(ALONE, run.last.elapsed.as_secs_f64())])?;
@@ -208,7 +208,7 @@ fn run(run: &RunSnapshot, out: &mut Families<'_>) -> fmt::Result {
         .into_iter()
         .filter(|_| run.verdict.is_some())
         .map(|(name, verdict)| ([("verdict", name)], flag(run.verdict == Some(verdict))));
-    let about = ("run_verdict", "1 for how the run ended; there is none while it goes on");
+    let about = ("run_verdict", "1 for the verdict of the run; absent until the run has ended");
     out.gauge(about, None, verdicts)
 }
 
@@ -230,7 +230,7 @@ fn faults(run: &RunSnapshot, out: &mut Families<'_>) -> fmt::Result {
     }
     let injected = ("fault_injections", "How often a `[[fault]]` of the scenario was injected");
     out.counter(injected, entries.iter().map(|(labels, times, _)| (labels.clone(), *times)))?;
-    let active = ("fault_active", "Whether a fault that lasts goes on");
+    let active = ("fault_active", "Whether a fault with a length is active");
     let is_over = run.verdict.is_some();
     let rows = entries.iter().filter(|_| !is_over);
     out.gauge(active, None, rows.map(|(labels, _, active)| (labels.clone(), flag(*active))))

@@ -229,9 +229,9 @@ enum Ended {
 impl Ended {
     fn error(self) -> Error {
         match self {
-            Ended::StandsStill => {
-                Error::Bug("the simulation stands still: nothing will ever happen again".to_owned())
-            }
+            Ended::StandsStill => Error::Bug(
+                "the simulation has no more events, but the run has not ended".to_owned(),
+            ),
             // Every wait of a run has a time limit.
             Ended::Exceeded(exceeded @ Exceeded::Time(_)) => Error::Bug(exceeded.to_string()),
             Ended::Exceeded(exceeded) => Error::Limit(exceeded.to_string()),

@@ -41,7 +41,7 @@ impl SupervisorState {
     ) {
         let Some((id, incarnation)) = self.by_actor.remove(&actor) else {
             if let Some(failure) = failure {
-                tracing::error!(%failure, "a control actor has died");
+                tracing::error!(%failure, "a control actor has failed");
             }
             return;
         };

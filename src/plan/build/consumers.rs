@@ -50,7 +50,7 @@ pub(super) fn build(
             key!(consumers.batch),
             256,
             1..=100_000,
-            "a batch has a record at least, and what is in it when a consumer dies is repeated",
+            "a batch has at least one record, and its records are processed again if the consumer fails",
         ),
         checkpoint,
     }
@@ -253,7 +253,7 @@ fn outlived(word: Option<&At<CheckpointWord>>, broker: &BrokerPlan, found: &mut 
         }
     };
     let warning = Diagnostic::warning(code, at.origin, message);
-    found.push(warning.remedy("use `--broker kafka` to go on in a later run"));
+    found.push(warning.remedy("use `--broker kafka` to continue in a later run"));
 }
 
 /// The other keys that have an effect.

@@ -204,7 +204,7 @@ fn check_at_once(scenario: &Scenario, plans: &[FaultPlan], found: &mut Findings)
             );
             found.push(
                 Diagnostic::warning(codes::CONFLICT, origin, message)
-                    .label("one of them finds its target dead, and has no effect")
+                    .label("one of them has no effect, because its target has ended")
                     .remedy("choose different times, or different consumers"),
             );
         }

@@ -41,7 +41,7 @@ pub(super) fn build(
             key!(consumers.commit_interval),
             Duration::from_secs(1),
             MILLISECOND * 10..=Duration::from_secs(3600),
-            "what is not committed when a member dies is repeated",
+            "records that are not committed when a member fails are processed again",
         ),
     }
 }

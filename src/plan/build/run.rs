@@ -98,7 +98,7 @@ pub(super) fn restart(scenario: &Scenario, found: &mut Findings) -> RestartPolic
             key!(restart.budget),
             default.budget,
             1..=1_000_000,
-            "with 0 nothing would ever come back",
+            "with 0 no consumer would be restarted",
         ),
         budget_window: found.duration(
             key!(restart.budget_window),

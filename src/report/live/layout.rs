@@ -74,7 +74,7 @@ fn fitting(items: &[String], width: usize) -> String {
 }
 
 fn title(run: &RunSnapshot, state: &ViewState, width: usize) -> String {
-    let frozen = if state.is_frozen { "FROZEN, f goes on".to_owned() } else { String::new() };
+    let frozen = if state.is_frozen { "FROZEN, f continues".to_owned() } else { String::new() };
     if !run.has_begun {
         return fitting(
             &[cut(&run.scenario, width / 3), format!("{} …", run.phase), frozen],
@@ -194,7 +194,7 @@ fn last_line<'a>(state: &ViewState, width: usize) -> Line<'a> {
         true => "stopping; Ctrl-C quits now",
         false => "q stop and keep results",
     };
-    let freeze = if state.is_frozen { "f go on" } else { "f freeze" };
+    let freeze = if state.is_frozen { "f continue" } else { "f freeze" };
     let items = [stop.to_owned(), format!("s sort: {}", state.sort.name()), freeze.to_owned()];
     Line::styled(fitting(&items, width), Style::new().add_modifier(Modifier::REVERSED))
 }
