@@ -82,8 +82,8 @@ pub(super) struct CompareArguments {
     #[arg(long, value_name = "METRIC[:THRESHOLD]", value_parser = RegressionRule::parse)]
     fail_on_regression: Vec<RegressionRule>,
 
-    /// Directory for the results of all rounds: new or empty, or that of the same comparison, which then goes on after an
-    /// interruption. [default: they are not kept]
+    /// Directory for the results of all rounds: new or empty, or that of the same comparison, which then continues after
+    /// an interruption. [default: they are not kept]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 

@@ -30,8 +30,8 @@ use crate::scenario::{Diagnostic, Source};
 /// Arguments of `guide`.
 #[derive(Debug, Args)]
 pub(super) struct GuideArguments {
-    /// A scenario whose load is used instead of the guide's; its faults, stages and expectations are left out. How much
-    /// of it Before carries is searched first.
+    /// A scenario whose load is used instead of the guide's; its faults, stages and expectations are left out. First
+    /// the rate is searched at which the set-up Before is saturated.
     #[arg(long, value_name = "FILE")]
     load: Option<PathBuf>,
 
@@ -198,10 +198,12 @@ fn saturation(
             Ok((Some(Saturation { per_second: Some(holds) }), vec![note]))
         }
         (_, Some((_, RateOutcome::Invalid))) => {
-            unknown("the tester itself falls short before Before does")
+            unknown("the load generator reaches its limit before the set-up Before is saturated")
         }
-        (None, _) => unknown("Before carries none of the rates that were tried"),
-        (Some(holds), _) => unknown(&format!("Before carries {holds} msg/s and more")),
+        (None, _) => unknown("the set-up Before is saturated at each rate that was tried"),
+        (Some(holds), _) => {
+            unknown(&format!("the set-up Before is not saturated at {holds} msg/s"))
+        }
     }
 }
 

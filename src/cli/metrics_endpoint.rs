@@ -27,7 +27,7 @@ use crate::report::{ExpositionFormat, LatestSnapshot, exposition};
 /// Where metrics are served.
 #[derive(Debug, Args)]
 pub(super) struct MetricsArguments {
-    /// Serve metrics for Prometheus at http://ADDRESS/metrics while the run goes on; port 0 takes a free one.
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics during the run. With port 0, the system chooses a free port.
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<String>,
 

@@ -165,7 +165,7 @@ enum Command {
     /// List the topics and groups that runs have left on a cluster, and remove them after a confirmation. Nothing else is
     /// touched.
     Clean(clean::CleanArguments),
-    /// List what `exec` faults of a run that was killed have left broken, and heal it with their commands.
+    /// List the `exec` faults that a killed run did not end, and end them with their commands.
     Heal(heal::HealArguments),
     /// Write a commented scenario to start from.
     Init(init::InitArguments),
@@ -373,7 +373,7 @@ const TEXT_COLUMN: &str = "            ";
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub(super) struct ReportArguments {
-    /// The result directory of a run. While a run goes on, or after it was killed, all but its last second is there.
+    /// The result directory of a run. During a run, or after its process was killed, it has all but the last second.
     directory: PathBuf,
 
     #[command(flatten)]

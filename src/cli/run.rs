@@ -57,7 +57,7 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=RETRIES_MAX))]
     retry_invalid: u32,
 
-    /// What to show on stderr while the run goes on.
+    /// The progress to show on stderr during the run.
     #[arg(long, value_enum, default_value = "auto")]
     live: LiveMode,
 

@@ -62,8 +62,8 @@ pub(super) struct Asked {
     #[arg(long)]
     pub(super) full: bool,
 
-    /// Print why this partition is as slow as it is: where its time goes, its leader, lag, stalls, faults and slowest
-    /// records. With `--format json`, what result.json has of it.
+    /// Explain the latency of this partition: the parts of its time, its leader, lag, stalls, faults and slowest records.
+    /// With `--format json`, its part of result.json.
     #[arg(long, value_name = "ID", conflicts_with = "full", allow_negative_numbers = true)]
     pub(super) partition: Option<u32>,
 }

@@ -142,7 +142,8 @@ fn a_comparison_begins_no_round_on_what_an_earlier_one_has_not_healed() {
     let scratch = refused.scratch();
     let starts =
         || std::fs::read_to_string(scratch.join("starts")).expect("a round").lines().count();
-    for text in ["1 fault unhealed", "run `lanekeeper heal results/", "the same command goes on"] {
+    for text in ["1 fault unhealed", "run `lanekeeper heal results/", "the same command continues"]
+    {
         assert!(refused.stderr.contains(text), "`{text}` is not in\n{}", refused.output());
     }
     assert_eq!(starts(), 1, "{}", refused.output());

@@ -263,7 +263,7 @@ fn an_interrupted_comparison_goes_on_where_it_was() {
     running.interrupt();
     let first = running.finish();
     assert_eq!(first.code, 130, "{}", first.output());
-    assert!(first.stderr.contains("the same command goes on"), "{}", first.output());
+    assert!(first.stderr.contains("the same command continues"), "{}", first.output());
     let kept = complete(&first.scratch().join("out"));
     assert!(kept.len() >= 2 && kept.len() < 2 * ROUNDS, "{kept:?}");
 
