@@ -16,20 +16,24 @@ const TEMPLATE: &str = include_str!("init.toml");
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 pub(super) struct InitArguments {
-    /// The file to write; never one that is there already.
+    /// The file to write, which must not exist; `-` for stdout.
     #[arg(default_value = "scenario.toml")]
     file: PathBuf,
 }
 
 /// Writes the scenario, and prints the next steps.
 pub(super) fn init(arguments: &InitArguments) -> Result<Exit, Error> {
+    if arguments.file.as_os_str() == "-" {
+        print(TEMPLATE)?;
+        return Ok(Exit::Passed);
+    }
     let named = printable_path(&arguments.file);
     let created = OpenOptions::new().write(true).create_new(true).open(&arguments.file);
     let written = created.and_then(|mut file| file.write_all(TEMPLATE.as_bytes()));
     written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Error::Input(format!(
-            "`{named}` is there already and is not overwritten; name another file"
-        )),
+        ErrorKind::AlreadyExists => {
+            Error::Input(format!("`{named}` exists and is not overwritten; name another file"))
+        }
         _ => Error::Environment(format!("cannot write `{named}`: {error}; name another file")),
     })?;
     print(&format!(

@@ -326,8 +326,8 @@ pub(super) struct CheckArguments {
     #[arg(long, value_name = "NUMBER/COUNT")]
     share: Option<Share>,
 
-    /// Connect to the cluster as well: print its brokers, versions, topic and groups, what the user may do, and what is in
-    /// the way of a run. Writes nothing, and takes some seconds at most.
+    /// Connect to the cluster as well: print its brokers, versions, topic and groups, the rights of the user, and problems
+    /// that would prevent a run. Writes nothing, and takes some seconds at most.
     #[arg(long)]
     connect: bool,
 }

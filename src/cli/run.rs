@@ -71,7 +71,7 @@ pub(super) struct RunArguments {
     outputs: OutputArguments,
 }
 
-/// What is shown while a run goes on.
+/// The progress that is shown during a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LiveMode {
     /// The live view if stderr is a terminal, a line each 10 seconds otherwise

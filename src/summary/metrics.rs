@@ -48,7 +48,7 @@ pub const METRICS: &[Metric] = &[
     count("offset_gaps", Neither, "offsets passed over without a record, also at the end of a partition: compacted, a \
         transaction's, or never seen", |s| counted(s.offset_gaps))
         .zero("a partition is read without leaving anything out"),
-    count("unaccounted", Less, "records of which the account does not say what became",
+    count("unaccounted", Less, "records without an outcome in the account",
         |s| counted(s.ledger.unaccounted())).zero("what was sent is processed, lost, failed or indeterminate"),
     count("earlier", Neither, "records of earlier runs that this one continues", |s| counted(s.ledger.earlier)),
     // Consumers, and their group.

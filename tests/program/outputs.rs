@@ -171,7 +171,10 @@ fn a_new_scenario_passes_check_and_runs() {
     assert_eq!(ran.code, 0, "{}", ran.output());
     let again = here(&["init"]);
     assert_eq!(again.code, 2);
-    assert!(again.stderr.contains("is there already"), "{}", again.stderr);
+    assert!(again.stderr.contains("exists and is not overwritten"), "{}", again.stderr);
+    let printed = here(&["init", "-"]);
+    let written = std::fs::read_to_string(made.scratch().join("scenario.toml")).expect("a file");
+    assert_eq!((printed.code, printed.stdout), (0, written));
 }
 
 #[test]

@@ -234,7 +234,7 @@ pub(in crate::actors) struct SimulatedPool<R> {
     /// Start and reason of the time in which the pool cannot send.
     blocked: Option<(Time, Blocked)>,
     /// True if no message can change what the pool sends. With `acks = "none"` and faults that is not so: the client
-    /// goes on sending to a former leader, and each of those records is lost.
+    /// continues to send to a former leader, and each of those records is lost.
     may_run_early: bool,
 }
 

@@ -134,7 +134,7 @@ impl RdConsumer {
 
 /// True if the user lacks the right to use the group. With explicit assignment librdkafka still asks for the
 /// coordinator (`rd_kafka_cgrp_coord_query`). librdkafka may report the refusal at any time after the first fetch, and
-/// goes on reading.
+/// continues to read.
 fn is_about_the_group(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
