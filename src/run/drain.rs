@@ -13,7 +13,8 @@ pub(super) const ASK_LIMIT: Duration = Duration::from_secs(5);
 impl RunControl {
     /// Lets consumers read up to the present end offsets. Returns warnings if that failed.
     pub(super) async fn drain(&mut self) -> Vec<String> {
-        let partitions = self.partitions_read();
+        let own = self.context.measurements.own_cells();
+        let partitions: Vec<PartitionId> = own.map(|(partition, _)| partition).collect();
         let asked = self.context.runtime.end_offsets(&partitions, self.patience()).await;
         let unread = "what was acknowledged and not read yet counts as unread";
         let ends = match asked {
@@ -24,7 +25,7 @@ impl RunControl {
         };
         let unknown = partitions.iter().filter(|partition| !ends.contains_key(partition));
         let unknown: Vec<String> = unknown.map(ToString::to_string).collect();
-        let is_partial = (!unknown.is_empty()).then(|| {
+        let partial = (!unknown.is_empty()).then(|| {
             let partitions = unknown.join(", ");
             format!("the cluster did not tell the end offsets of partitions {partitions}; {unread}")
         });
@@ -41,14 +42,7 @@ impl RunControl {
             }
         }
         self.context.measurements.set_ends(known);
-        is_partial.into_iter().chain(warning).collect()
-    }
-
-    /// The partitions that this process reads.
-    fn partitions_read(&self) -> Vec<PartitionId> {
-        let measurements = &self.context.measurements;
-        let all = (0..measurements.cells.len() as u32).map(PartitionId);
-        all.filter(|partition| measurements.reads(*partition)).collect()
+        partial.into_iter().chain(warning).collect()
     }
 
     /// Waits until consumers have read up to `ends`, or the time limit of the drain.

@@ -52,14 +52,9 @@ impl RdEndOffsets {
 
     /// The first or the end offset of every partition.
     pub(super) fn ask(&self, what: RdOffset) -> Result<BTreeMap<PartitionId, Offset>, BrokerError> {
-        let mut list = TopicPartitionList::new();
-        for partition in 0..self.partitions.load(Ordering::Acquire) {
-            list.add_partition_offset(&self.topic, partition as i32, what)
-                .map_err(|error| classify(&error))?;
-        }
-        // "Timestamps" -1 and -2 ask for the end and the beginning (ListOffsets, KIP-79).
-        let list =
-            self.client.offsets_for_times(list, TIMEOUT).map_err(|error| classify(&error))?;
+        let partitions = self.partitions.load(Ordering::Acquire);
+        let list = listed(&self.client, &self.topic, partitions, what, TIMEOUT)
+            .map_err(|error| classify(&error))?;
         let offset = |element: &TopicPartitionListElem<'_>| match element.offset() {
             RdOffset::Offset(offset) => {
                 Some((PartitionId(element.partition() as u32), Offset(offset)))
@@ -83,6 +78,26 @@ impl EndOffsets for RdEndOffsets {
         let both = |(partition, high)| Some((partition, (*low.get(&partition)?, high)));
         Ok(high.into_iter().filter_map(both).collect())
     }
+}
+
+/// Asks ListOffsets for an offset of each partition below `partitions`. With a time in milliseconds instead of an offset,
+/// that is the offset of the first record from then on, or the end. An element has an error if its partition has.
+///
+/// # Errors
+/// No answer within `limit`.
+pub(super) fn listed(
+    client: &BaseConsumer<Told>,
+    topic: &str,
+    partitions: u32,
+    what: RdOffset,
+    limit: Duration,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition as i32, what)?;
+    }
+    // "Timestamps" -1 and -2 ask for the end and the beginning (ListOffsets, KIP-79).
+    client.offsets_for_times(list, limit)
 }
 
 /// A client that only commits. The coordinator accepts its commits as long as the group has no members.

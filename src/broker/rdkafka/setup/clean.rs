@@ -4,15 +4,16 @@
 
 use std::time::Duration;
 
+use rdkafka::Offset as RdOffset;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::groups::GroupInfo;
 use rdkafka::metadata::MetadataTopic;
-use rdkafka::{Offset as RdOffset, TopicPartitionList};
 
 use super::{Admin, STEP, failed, options, within};
 use crate::base::RunId;
 use crate::broker::rdkafka::error::missing_right;
+use crate::broker::rdkafka::offsets::listed;
 use crate::broker::setup::{Answer, Cleaner, Deadline, Doing, InUse, LeftBehind, SetupError};
 
 /// A topic with a record that is younger than this may belong to a run in progress.
@@ -70,13 +71,9 @@ fn left_group(group: &GroupInfo, topics: &[LeftBehind]) -> Option<LeftBehind> {
 impl Admin {
     fn left_topic(&self, run: RunId, topic: &MetadataTopic, deadline: &Deadline) -> LeftBehind {
         let (name, partitions) = (topic.name(), topic.partitions().len());
-        // With a time instead of an offset, the answer is the offset of the first record from then on, or the end.
         let has = |what: RdOffset, is_so: fn(RdOffset) -> bool| {
-            let mut list = TopicPartitionList::new();
-            for partition in 0..partitions {
-                list.add_partition_offset(name, partition as i32, what).ok()?;
-            }
-            let found = self.client.offsets_for_times(list, within(STEP, deadline)).ok()?;
+            let limit = within(STEP, deadline);
+            let found = listed(&self.client, name, partitions as u32, what, limit).ok()?;
             let found = found.elements();
             let is_complete = found.iter().all(|element| element.error().is_ok());
             is_complete.then(|| found.iter().any(|element| is_so(element.offset())))
